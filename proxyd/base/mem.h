@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: ISC
+ *
+ * Memory: allocation that cannot fail (out of memory ends the process), wiping of secrets, and
+ * pools of equal blocks for what comes and goes with every connection. */
+#ifndef BASE_MEM_H
+#define BASE_MEM_H
+
+#include <stddef.h>
+
+/* As malloc, calloc, realloc and strdup, but never NULL: without memory the process aborts. */
+void *xmalloc(size_t size);
+void *xcalloc(size_t count, size_t size);
+void *xrealloc(void *old, size_t size);
+char *xstrdup(const char *text);
+char *xstrndup(const char *text, size_t size);
+char *xasprintf(const char *format, ...) __attribute__((format(printf, 1, 2)));
+
+/* Overwrites SIZE bytes at P in a way that the compiler does not leave out. */
+void mem_wipe(void *p, size_t size);
+
+/* Blocks of one size, for one thread. They come from chunks of pages of their own, so that a
+ * burst leaves no holes between longer-lived memory; a chunk whose blocks are all free goes back
+ * to the system (one is kept). */
+struct pool {
+    size_t block;         /* bytes of one block, set once */
+    struct chunk *partly; /* chunks that have a free block */
+    unsigned idle_chunks; /* of these: without any block in use */
+};
+
+/* An empty pool of blocks of SIZE bytes (at most 8,000). */
+void pool_init(struct pool *pool, size_t size);
+
+/* A zeroed block. */
+void *pool_get(struct pool *pool);
+
+/* Wipes BLOCK, which came from POOL, and takes it back. */
+void pool_put(struct pool *pool, void *block);
+
+/* Gives the last kept chunk back. Every block must have been returned. */
+void pool_free(struct pool *pool);
+
+#endif

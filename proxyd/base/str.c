@@ -1,0 +1,191 @@
+/* SPDX-License-Identifier: ISC
+ *
+ * Pieces of text: see str.h. */
+#include "base/str.h"
+
+#include <string.h>
+#include <strings.h>
+
+struct str str_of(const char *text)
+{
+    return (struct str){text, strlen(text)};
+}
+
+bool str_eq(struct str a, struct str b)
+{
+    return a.n == b.n && (a.n == 0 || memcmp(a.p, b.p, a.n) == 0);
+}
+
+static char lower(char c)
+{
+    return c >= 'A' && c <= 'Z' ? (char)(c + 32) : c;
+}
+
+bool str_eq_nocase(struct str a, struct str b)
+{
+    if (a.n != b.n)
+        return false;
+    for (size_t i = 0; i < a.n; i++)
+        if (lower(a.p[i]) != lower(b.p[i]))
+            return false;
+    return true;
+}
+
+bool str_is(struct str a, const char *word)
+{
+    return str_eq_nocase(a, str_of(word));
+}
+
+bool str_starts(struct str a, const char *word)
+{
+    struct str w = str_of(word);
+    return a.n >= w.n && str_eq_nocase((struct str){a.p, w.n}, w);
+}
+
+static bool blank(char c)
+{
+    return c == ' ' || c == '\t';
+}
+
+struct str str_word(struct str *rest)
+{
+    size_t i = 0;
+    while (i < rest->n && blank(rest->p[i]))
+        i++;
+    size_t from = i;
+    while (i < rest->n && !blank(rest->p[i]))
+        i++;
+    struct str word = {rest->p + from, i - from};
+    *rest = (struct str){rest->p + i, rest->n - i};
+    return word;
+}
+
+bool str_line(struct str all, struct str *line, size_t *used)
+{
+    const char *lf = all.n ? memchr(all.p, '\n', all.n) : NULL;
+    if (!lf)
+        return false;
+    *used = (size_t)(lf - all.p) + 1;
+    *line = (struct str){all.p, *used - 1};
+    if (line->n && line->p[line->n - 1] == '\r')
+        line->n--;
+    return true;
+}
+
+bool str_number(struct str a, uint64_t max, uint64_t *value)
+{
+    uint64_t v = 0;
+    if (a.n == 0)
+        return false;
+    for (size_t i = 0; i < a.n; i++) {
+        if (a.p[i] < '0' || a.p[i] > '9')
+            return false;
+        uint64_t digit = (uint64_t)(a.p[i] - '0');
+        if (digit > max || v > (max - digit) / 10)
+            return false;
+        v = v * 10 + digit;
+    }
+    *value = v;
+    return true;
+}
+
+bool str_has_control(struct str a)
+{
+    for (size_t i = 0; i < a.n; i++)
+        if ((unsigned char)a.p[i] < ' ' || a.p[i] == 0x7f)
+            return true;
+    return false;
+}
+
+void str_lower(char *p, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        p[i] = lower(p[i]);
+}
+
+enum { DISTANCE_MAX = 40 }; /* longer words are not compared */
+
+unsigned str_distance(const char *a, const char *b, unsigned max)
+{
+    size_t la = strlen(a), lb = strlen(b);
+    unsigned rows[3][DISTANCE_MAX + 1];
+    unsigned *before = rows[0], *last = rows[1], *now = rows[2];
+    if (la > DISTANCE_MAX || lb > DISTANCE_MAX)
+        return max + 1;
+    for (size_t j = 0; j <= lb; j++)
+        last[j] = (unsigned)j;
+    for (size_t i = 1; i <= la; i++) {
+        now[0] = (unsigned)i;
+        for (size_t j = 1; j <= lb; j++) {
+            unsigned d = last[j - 1] + (lower(a[i - 1]) != lower(b[j - 1]));
+            d = last[j] + 1 < d ? last[j] + 1 : d;
+            d = now[j - 1] + 1 < d ? now[j - 1] + 1 : d;
+            if (i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1] &&
+                before[j - 2] + 1 < d)
+                d = before[j - 2] + 1;
+            now[j] = d;
+        }
+        unsigned *spare = before;
+        before = last;
+        last = now;
+        now = spare;
+    }
+    return last[lb] > max ? max + 1 : last[lb];
+}
+
+static const char letters[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+
+size_t base64_encode(char *out, const void *bytes, size_t n)
+{
+    const unsigned char *in = bytes;
+    char *o = out;
+    for (size_t i = 0; i < n; i += 3) {
+        uint32_t v = (uint32_t)in[i] << 16;
+        if (i + 1 < n)
+            v |= (uint32_t)in[i + 1] << 8;
+        if (i + 2 < n)
+            v |= in[i + 2];
+        *o++ = letters[v >> 18];
+        *o++ = letters[v >> 12 & 63];
+        *o++ = i + 1 < n ? letters[v >> 6 & 63] : '=';
+        *o++ = i + 2 < n ? letters[v & 63] : '=';
+    }
+    return (size_t)(o - out);
+}
+
+static int letter_value(char c)
+{
+    if (c >= 'A' && c <= 'Z')
+        return c - 'A';
+    if (c >= 'a' && c <= 'z')
+        return c - 'a' + 26;
+    if (c >= '0' && c <= '9')
+        return c - '0' + 52;
+    return c == '+' ? 62 : c == '/' ? 63 : -1;
+}
+
+ssize_t base64_decode(void *out, struct str a)
+{
+    unsigned char *o = out;
+    if (a.n % 4)
+        return -1;
+    for (size_t i = 0; i < a.n; i += 4) {
+        bool last = i + 4 == a.n;
+        unsigned pad = last && a.p[i + 3] == '=' ? (a.p[i + 2] == '=' ? 2 : 1) : 0;
+        uint32_t v = 0;
+        for (unsigned k = 0; k < 4; k++) {
+            int d = k >= 4 - pad ? 0 : letter_value(a.p[i + k]);
+            if (d < 0)
+                return -1;
+            v = v << 6 | (uint32_t)d;
+        }
+        if (v & ((1u << (8 * pad)) - 1))
+            return -1;
+        *o++ = (unsigned char)(v >> 16);
+        if (pad < 2)
+            *o++ = (unsigned char)(v >> 8);
+        if (pad < 1)
+            *o++ = (unsigned char)v;
+    }
+    return o - (unsigned char *)out;
+}

@@ -1,0 +1,60 @@
+/* SPDX-License-Identifier: ISC
+ *
+ * Pieces of text: slices that own nothing, comparing, numbers, base64. */
+#ifndef BASE_STR_H
+#define BASE_STR_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+/* N bytes at P; not NUL-terminated, not owned. */
+struct str {
+    const char *p;
+    size_t n;
+};
+
+struct str str_of(const char *text);
+bool str_eq(struct str a, struct str b);
+
+/* Equal but for ASCII case: to another slice, to a C string. */
+bool str_eq_nocase(struct str a, struct str b);
+bool str_is(struct str a, const char *word);
+
+/* Begins with WORD, but for ASCII case. */
+bool str_starts(struct str a, const char *word);
+
+/* Cuts the first word off *REST: skips blanks, takes up to the next blank (SP or HT) or the end. */
+struct str str_word(struct str *rest);
+
+/* The line at the start of ALL without its CR LF or LF; *USED is what it takes with them.
+ * False while there is no LF yet. */
+bool str_line(struct str all, struct str *line, size_t *used);
+
+/* Decimal digits only, value at most MAX; false for anything else. */
+bool str_number(struct str a, uint64_t max, uint64_t *value);
+
+/* True when a byte is a control character (below SP, or DEL): in a login or password it makes
+ * the login fail. */
+bool str_has_control(struct str a);
+
+/* Lower-cases ASCII letters in place. */
+void str_lower(char *p, size_t n);
+
+/* How unlike two words are: changes of a letter (insert, delete, replace, swap), at most MAX + 1.
+ */
+unsigned str_distance(const char *a, const char *b, unsigned max);
+
+/* RFC 4648 section 4. Bytes that base64_encode needs for N, with no NUL at the end. */
+static inline size_t base64_size(size_t n)
+{
+    return (n + 2) / 3 * 4;
+}
+size_t base64_encode(char *out, const void *bytes, size_t n);
+
+/* Strict: padding needed, no white space, unused bits zero. Writes at most A.n / 4 * 3 bytes to OUT
+ * (which may be A's own memory) and returns their number, or -1. */
+ssize_t base64_decode(void *out, struct str a);
+
+#endif

@@ -1,0 +1,156 @@
+/* SPDX-License-Identifier: ISC
+ *
+ * The configuration: read from YAML, checked, and from then on an immutable snapshot. HUP makes a
+ * new one; a session keeps the one it began with until it ends. The names are those of the
+ * operator's contract, section 2; options.c has the table that says which option fills which field.
+ */
+#ifndef CONFIG_H
+#define CONFIG_H
+
+#include "base/addr.h"
+#include "base/log.h"
+#include "base/problem.h"
+#include "maps/map.h"
+#include "net/tls.h"
+#include "proto/proto.h"
+
+#include <stdatomic.h>
+
+enum config_authentication { AUTHENTICATION_BACKEND, AUTHENTICATION_PROXY };
+enum config_plaintext { PLAINTEXT_NEVER, PLAINTEXT_TRUSTED, PLAINTEXT_ALWAYS };
+enum config_backend_login { BACKEND_LOGIN_FORWARD, BACKEND_LOGIN_MASTER };
+enum config_client_address {
+    CLIENT_ADDRESS_NONE,
+    CLIENT_ADDRESS_PROXY_V1,
+    CLIENT_ADDRESS_PROXY_V2,
+    CLIENT_ADDRESS_AUTO
+};
+
+/* An address as written: "host:port", "[::1]:port", "unix:/path". */
+struct config_address {
+    char *host;    /* NULL: not set */
+    uint16_t port; /* 0: none given */
+};
+
+struct config_networks {
+    struct network *list;
+    size_t count;
+};
+
+struct config_log_event {
+    char *name; /* a service or module */
+    enum log_level level;
+};
+
+struct config_port {
+    const struct protocol *protocol;
+    uint16_t port;
+};
+
+/* One of `nodes`. */
+struct config_node {
+    char *name;
+    struct config_address address;
+    struct config_port *ports;
+    size_t port_count;
+};
+
+struct config_listener {
+    struct config_address address;
+    struct addr bind;   /* resolved */
+    struct place place; /* where it was set, for messages; file owned by the configuration */
+    enum tls_mode tls_mode;
+    bool proxy_protocol;
+    struct tls_settings tls;       /* its own where given, else the global ones */
+    struct tls_server *tls_server; /* NULL with tls: none */
+};
+
+struct config_check {
+    uint64_t interval; /* ms; 0: no checks */
+    unsigned fall, rise;
+};
+
+struct config_backend {
+    uint16_t port;
+    enum tls_mode tls_mode;
+    char *ca_file;
+    bool verify;
+    struct tls_client *tls_client; /* NULL with tls: none */
+    struct addr source_address;    /* len 0: any */
+    uint64_t connect_timeout;      /* ms */
+    unsigned max_connections;      /* 0: no limit */
+    unsigned queue_size;
+    uint64_t queue_timeout; /* ms */
+    struct config_check check;
+    enum config_backend_login login;
+    char *master_user, *master_password;
+    enum config_client_address client_address;
+};
+
+struct config_service {
+    char *name;
+    const struct protocol *protocol;
+    struct config_listener *listeners;
+    size_t listener_count;
+    struct map **maps; /* in the order in which they are tried; owned by the configuration */
+    size_t map_count;
+    enum config_authentication authentication;
+    enum config_plaintext plaintext_auth;
+    unsigned mechanisms; /* bits 1u << SASL_* */
+    struct config_address failover;
+    char *capabilities;     /* NULL: as learned */
+    uint64_t login_timeout; /* ms */
+    uint64_t idle_timeout;  /* ms */
+    unsigned max_errors, max_auth_errors;
+    struct config_backend backend;
+    enum log_level log_level; /* log.events, or log.level */
+};
+
+struct config {
+    atomic_uint references;
+    char *path; /* what -c named */
+    struct {
+        char *hostname;
+        unsigned workers_min, workers_max; /* max: CPUs put in for auto */
+        char *user;
+        bool user_is_default;
+        char *control_socket;
+        uint64_t shutdown_grace; /* ms */
+        char *default_domain;    /* or NULL */
+        struct config_networks trusted_networks;
+    } global;
+    struct {
+        char *target;
+        enum log_format format;
+        enum log_level level;
+        struct config_log_event *events;
+        size_t event_count;
+    } log;
+    struct tls_settings tls;
+    struct map **maps;
+    size_t map_count;
+    struct config_node *nodes;
+    size_t node_count;
+    struct config_service *services;
+    size_t service_count;
+};
+
+/* Reads the file or folder PATH with everything that it names: certificates, secrets, map files.
+ * NULL when PROBLEMS holds an error afterwards; there may be warnings besides. The caller holds one
+ * reference. It takes long where a map file is large: at start, or in the thread pool. Touches
+ * nothing global, so that a running configuration is not harmed by one that fails. */
+struct config *config_load(const char *path, struct problems *problems);
+
+/* As config_load, but prints the effective configuration (-T) to OUT when there is no error: YAML
+ * that config_load reads back, each value with a comment that says where it was set, secrets as
+ * ********. Returns whether there was no error. */
+bool config_print(const char *path, struct problems *problems, FILE *out);
+
+/* One reference more (returns CONFIG), one less (the last one frees). From any thread. */
+struct config *config_ref(struct config *config);
+void config_unref(struct config *config);
+
+/* The configured node called NAME (any case), or NULL. */
+const struct config_node *config_node_find(const struct config *config, struct str name);
+
+#endif

@@ -1,0 +1,61 @@
+/* SPDX-License-Identifier: ISC
+ *
+ * TLS contexts made from the configuration: for listeners (certificates by SNI name, tickets, ALPN,
+ * client certificates) and for connections to nodes (verification, name check). The session-level
+ * work is in net/stream. The only header besides stream.h behind which OpenSSL stands. */
+#ifndef NET_TLS_H
+#define NET_TLS_H
+
+#include "base/str.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+
+/* Where TLS is. */
+enum tls_mode { TLS_NONE, TLS_STARTTLS, TLS_IMPLICIT };
+
+/* A list of strings; ended by its count. */
+struct strings {
+    char **list;
+    size_t count;
+};
+
+struct tls_sni {
+    struct strings names; /* "mail.example.net", "*.example.net" */
+    struct strings certificate, key;
+};
+
+/* The `tls` section, or what a listener puts in its place. */
+struct tls_settings {
+    struct strings certificate,
+        key; /* PEM files, pairwise: an ECDSA and an RSA pair side by side */
+    struct tls_sni *sni;
+    size_t sni_count;
+    int min_version;   /* OpenSSL's TLS1_2_VERSION ... */
+    char *ciphers;     /* OpenSSL cipher list (TLS 1.2) or NULL */
+    char *client_ca;   /* PEM file or NULL */
+    char *ticket_keys; /* the keys themselves: lines of base64, 80 bytes each; or NULL */
+};
+
+struct tls_server; /* a listener's context */
+struct tls_client; /* a service's context for its nodes */
+
+/* What went wrong: the option at fault ("certificate", "key", "sni", "ciphers", "client_ca",
+ * "ticket_keys", "ca_file") and a message. */
+struct tls_error {
+    const char *option;
+    size_t index; /* in a list: which one */
+    char message[256];
+};
+
+/* A server context that takes the ALPN name ALPN and refuses others; NULL and ERROR when a file
+ * cannot be read or does not fit. Reads files: at start or in the thread pool. */
+struct tls_server *tls_server_new(const struct tls_settings *settings, const char *alpn,
+                                  struct tls_error *error);
+void tls_server_free(struct tls_server *server);
+
+/* A client context; CA_FILE NULL: the system's. VERIFY false: any certificate will do. */
+struct tls_client *tls_client_new(const char *ca_file, bool verify, struct tls_error *error);
+void tls_client_free(struct tls_client *client);
+
+#endif
