@@ -1,56 +1,106 @@
 # SPDX-License-Identifier: ISC
 # One Makefile for everything: it finds its sources itself and builds below build/.
 #
-#   make [SAN=1]        build/proxyd and build/proxyctl; SAN=1: with ASan and UBSan, in build/san/
-#   make check [SAN=1]  all tests, as scripts/check runs them
-#   make bench          instructions and system calls a login, a round trip and a MiB take
-#   make fuzz           the fuzzers, FUZZ_SECONDS each
+#   make [SAN=1]        build/proxyd; SAN=1: with ASan and UBSan, below build/san/
+#   make check [SAN=1]  all tests (scripts/check)
+#   make unit talk fuzz the parts of it that need no servers
+#   make bench          what a login, a round trip and a MiB take, beside nginx where it is installed
 #   make install        below $(DESTDIR)$(PREFIX)
+#   make format         clang-format for all C files
 
 PREFIX ?= /usr/local
 SYSCONFDIR ?= $(if $(filter /usr,$(PREFIX)),/etc,$(PREFIX)/etc)
-FUZZ_SECONDS ?= 10
+FUZZ_SECONDS ?= 5
 CC = gcc
-PACKAGES = libuv openssl libyaml libsodium libcrypt
+FUZZ_CC = clang
+PACKAGES = libuv openssl yaml-0.1 libsodium libcrypt
 B := build$(if $(SAN),/san)
+O := $(B)/obj
+, := ,
 
 CFLAGS ?= -O2 -g
-WARN = -Wall -Wextra -Wshadow -Wformat=2 -Wstrict-prototypes -Wmissing-prototypes -Wvla -Werror
-HARDEN = $(if $(SAN),-fsanitize=address$(,)undefined -fno-sanitize-recover=all -fno-omit-frame-pointer,\
-	-D_FORTIFY_SOURCE=2) -fPIE -fstack-protector-strong -fno-strict-aliasing
-, := ,
-ALL_CFLAGS = -std=c11 -D_GNU_SOURCE -I. -Iproxyd $(shell pkg-config --cflags $(PACKAGES)) \
-	$(WARN) $(HARDEN) $(CFLAGS) -MMD -MP
-ALL_LDFLAGS = -pie -Wl,-z,relro,-z,now -pthread $(if $(SAN),-fsanitize=address$(,)undefined) $(LDFLAGS)
+WARN = -Wall -Wextra -Wshadow -Wformat=2 -Wstrict-prototypes -Wmissing-prototypes -Wvla -Wno-missing-field-initializers -Werror
+SANITIZE = -fsanitize=address$(,)undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
+HARDEN = $(if $(SAN),$(SANITIZE),-D_FORTIFY_SOURCE=2) -fPIE -fstack-protector-strong \
+	-fstack-clash-protection -fno-strict-aliasing
+INCLUDE = -std=c11 -D_GNU_SOURCE -I. -Iproxyd $(shell pkg-config --cflags $(PACKAGES))
+ALL_CFLAGS = $(INCLUDE) $(WARN) $(HARDEN) $(CFLAGS) -MMD -MP
+ALL_LDFLAGS = -pie -Wl,-z,relro,-z,now -pthread $(if $(SAN),$(SANITIZE)) $(LDFLAGS)
 LIBS = $(shell pkg-config --libs $(PACKAGES))
 
 MAINS = proxyd/main.c
 SOURCES = $(filter-out $(MAINS),$(wildcard proxyd/*.c proxyd/*/*.c maps/*.c auth/*.c))
-OBJECTS = $(SOURCES:%.c=$(B)/%.o)
-UNIT = $(patsubst tests/unit/%.c,$(B)/tests/unit/%,$(wildcard tests/unit/test_*.c))
+OBJECTS = $(SOURCES:%.c=$(O)/%.o)
+UNIT = $(patsubst %.c,$(O)/%,$(wildcard tests/unit/test_*.c))
+FUZZ = $(patsubst tests/fuzz/%.c,build/fuzz/%,$(wildcard tests/fuzz/fuzz_*.c))
+ALL_C = $(shell git ls-files -co --exclude-standard '*.c' '*.h')
 
 all: $(B)/proxyd
 
-$(B)/proxyd: $(B)/proxyd/main.o $(B)/libproxyd.a
+$(B)/proxyd: $(O)/proxyd/main.o $(B)/libproxyd.a
 	$(CC) $(ALL_LDFLAGS) -o $@ $^ $(LIBS)
 
 $(B)/libproxyd.a: $(OBJECTS)
 	@rm -f $@
 	ar rcs $@ $^
 
-$(B)/%.o: %.c
+$(O)/%.o: %.c
 	@mkdir -p $(@D)
 	$(CC) $(ALL_CFLAGS) -c -o $@ $<
 
-$(B)/tests/unit/%: $(B)/tests/unit/%.o $(B)/libproxyd.a
+# ---- tests ----
+
+$(UNIT): %: %.o $(B)/libproxyd.a
 	$(CC) $(ALL_LDFLAGS) -o $@ $^ $(LIBS) -lcmocka
 
-unit: $(UNIT)
-	@for t in $(UNIT); do echo "$$t" && "$$t" || exit 1; done
+unit: all $(UNIT)
+	@for t in $(UNIT); do echo "# $$t" && "$$t" || exit 1; done
+
+$(O)/tests/talk/talk: $(O)/tests/talk/talk.o $(O)/tests/talk/script.o $(B)/libproxyd.a
+	$(CC) $(ALL_LDFLAGS) -o $@ $^ $(LIBS)
+
+talk: $(O)/tests/talk/talk
+	$< tests/talk/*.talk
+
+# The fuzzers need clang, and the whole program once more with its instrumentation.
+build/fuzz/%.o: %.c
+	@mkdir -p $(@D)
+	$(FUZZ_CC) $(INCLUDE) -g -O1 -fsanitize=fuzzer-no-link,address,undefined \
+		-fno-sanitize-recover=all -MMD -MP -c -o $@ $<
+
+build/fuzz/libproxyd.a: $(SOURCES:%.c=build/fuzz/%.o)
+	@rm -f $@
+	ar rcs $@ $^
+
+build/fuzz/%: build/fuzz/tests/fuzz/%.o build/fuzz/libproxyd.a
+	$(FUZZ_CC) -fsanitize=fuzzer,address,undefined -o $@ $^ $(LIBS) -pthread
+
+fuzz: $(FUZZ)
+	@for f in $(FUZZ); do echo "# $$f" && mkdir -p $$f.corpus && \
+		$$f -max_total_time=$(FUZZ_SECONDS) -timeout=10 -verbosity=0 -print_final_stats=0 \
+		-artifact_prefix=$$f. $$f.corpus || exit 1; done
+
+check:
+	SAN=$(SAN) scripts/check
+
+$(O)/tests/bench/load: $(O)/tests/bench/load.o
+	$(CC) $(ALL_LDFLAGS) -o $@ $^ -lssl -lcrypto
+
+$(O)/tests/bench/map_bench: $(O)/tests/bench/map_bench.o $(B)/libproxyd.a
+	$(CC) $(ALL_LDFLAGS) -o $@ $^ $(LIBS)
+
+bench: all $(O)/tests/bench/load $(O)/tests/bench/map_bench
+	python3 tests/bench/bench.py --proxyd $(B)/proxyd --load $(O)/tests/bench/load
+	$(O)/tests/bench/map_bench
+
+# ---- the rest ----
+
+format:
+	clang-format -i $(ALL_C)
 
 clean:
 	rm -rf build
 
-.PHONY: all unit check bench fuzz install clean
+.PHONY: all unit talk fuzz check bench format install clean
 .SECONDARY:
 -include $(shell find build -name '*.d' 2>/dev/null)

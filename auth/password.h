@@ -17,14 +17,15 @@ enum password_result {
 /* Whether GIVEN is the password stored as STORED: clear text without a scheme, or {CLEAR}
  * {CLEARTEXT} {PLAIN} {SHA} {SSHA} {SHA256} {SSHA256} {SHA512} {SSHA512} {MD5} {SMD5} {CRYPT}
  * {ARGON2} (scheme names in any case; digests in base64, with the salt behind the digest; CRYPT by
- * crypt(3); ARGON2 in the form $argon2id$...). An empty password never matches. */
+ * crypt(3); ARGON2, also called ARGON2I and ARGON2ID, in the form $argon2id$...). An empty password
+ * never matches. */
 enum password_result password_check(struct str stored, struct str given);
 
 /* Whether password_check could ever say MATCH for STORED, without the cost of a hash. */
 bool password_usable(struct str stored);
 
-/* Costs about what password_check costs, for a login that nobody has: so that time does not tell.
- */
+/* Takes as long as password_check took for the last stored password (before there was one: as
+ * SHA512-CRYPT takes), for a login that nobody has: so that time does not tell. */
 void password_pretend(struct str given);
 
 #endif

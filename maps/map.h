@@ -28,9 +28,8 @@ struct map_entry {
     uint16_t port;                 /* 0: none given */
     char login[MAP_LOGIN_MAX + 1]; /* the login to use on the node; "" for the one typed */
     bool hold;                     /* new logins wait */
-    char
-        passwords[MAP_PASSWORDS]; /* stored passwords, each ended by NUL, an empty one at the end */
-    unsigned line;                /* of a file: where it stands */
+    /* Stored passwords, each ended by NUL, an empty one at the end. */
+    char passwords[MAP_PASSWORDS];
 };
 
 struct map;

@@ -1,27 +1,14 @@
 /* SPDX-License-Identifier: ISC
  *
- * The local-file map (operator's contract, section 4): one entry a line, made for ten million of
- * them. The whole file is read into memory, checked line by line and indexed by an open-addressing
- * table of offsets; a lookup parses the one line that it finds. The content can be replaced while
- * other threads ask: they see the old one or the new one, whole. */
+ * The local-file map (operator's contract, section 4): one entry a line (map_line.h), made for ten
+ * million of them (map_table.h). Its content can be replaced while other threads ask: they see the
+ * old one or the new one, whole, and do not wait. Called by who reads the configuration and by
+ * proxyd/map_watch.c. */
 #ifndef MAPS_MAP_FILE_H
 #define MAPS_MAP_FILE_H
 
 #include "maps/map.h"
-
-#include <stdbool.h>
-
-/* The content of one version of a file; immutable. */
-struct map_table;
-
-/* Reads and checks PATH; NULL where it cannot be read, holds an error (all of them are in PROBLEMS,
- * with file and line) or was changed while it was read. Takes long for a large file: in the thread
- * pool, or at start. */
-struct map_table *map_table_load(const char *path, struct problems *problems);
-void map_table_free(struct map_table *table);
-
-/* Entries in TABLE. */
-size_t map_table_count(const struct map_table *table);
+#include "maps/map_table.h"
 
 /* A map over the file at PATH, with TABLE (which it takes) as its content. */
 struct map *map_file_new(const char *name, const char *path, struct map_table *table);

@@ -16,6 +16,8 @@
 
 #include <stdatomic.h>
 
+struct node_group;
+
 enum config_authentication { AUTHENTICATION_BACKEND, AUTHENTICATION_PROXY };
 enum config_plaintext { PLAINTEXT_NEVER, PLAINTEXT_TRUSTED, PLAINTEXT_ALWAYS };
 enum config_backend_login { BACKEND_LOGIN_FORWARD, BACKEND_LOGIN_MASTER };
@@ -43,8 +45,18 @@ struct config_log_event {
 };
 
 struct config_port {
-    const struct protocol *protocol;
+    char *name;                      /* a service, or a protocol: */
+    const struct protocol *protocol; /* NULL where only a service is called so */
     uint16_t port;
+};
+
+enum config_map_type { CONFIG_MAP_FILE };
+
+/* One of `maps`, as written. */
+struct config_map {
+    char *name;
+    enum config_map_type type;
+    char *path;
 };
 
 /* One of `nodes`. */
@@ -92,6 +104,7 @@ struct config_service {
     const struct protocol *protocol;
     struct config_listener *listeners;
     size_t listener_count;
+    struct strings map_names;
     struct map **maps; /* in the order in which they are tried; owned by the configuration */
     size_t map_count;
     enum config_authentication authentication;
@@ -104,11 +117,12 @@ struct config_service {
     unsigned max_errors, max_auth_errors;
     struct config_backend backend;
     enum log_level log_level; /* log.events, or log.level */
+    struct node_group *group; /* its nodes' state, which outlives configurations (node.c) */
 };
 
 struct config {
     atomic_uint references;
-    char *path; /* what -c named */
+    struct strings files; /* that were read, in this order: `place.file` points here */
     struct {
         char *hostname;
         unsigned workers_min, workers_max; /* max: CPUs put in for auto */
@@ -127,7 +141,9 @@ struct config {
         size_t event_count;
     } log;
     struct tls_settings tls;
-    struct map **maps;
+    struct config_map *map_settings;
+    size_t map_setting_count;
+    struct map **maps; /* of these, in the same order */
     size_t map_count;
     struct config_node *nodes;
     size_t node_count;
@@ -149,6 +165,10 @@ bool config_print(const char *path, struct problems *problems, FILE *out);
 /* One reference more (returns CONFIG), one less (the last one frees). From any thread. */
 struct config *config_ref(struct config *config);
 void config_unref(struct config *config);
+
+/* The port of NODE for SERVICE: of that name, of its protocol, that of the node's address, or the
+ * service's backend.port. */
+uint16_t config_node_port(const struct config_node *node, const struct config_service *service);
 
 /* The configured node called NAME (any case), or NULL. */
 const struct config_node *config_node_find(const struct config *config, struct str name);

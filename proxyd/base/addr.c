@@ -31,7 +31,8 @@ bool addr_split(struct str text, struct str *host, uint16_t *port)
             return false;
         size_t after = (size_t)(end - text.p) + 1;
         *host = (struct str){text.p + 1, after - 2};
-        return after == text.n || (text.p[after] == ':' && split_port(text, after, port));
+        return memchr(host->p, ':', host->n) && /* brackets are for IPv6 only */
+               (after == text.n || (text.p[after] == ':' && split_port(text, after, port)));
     }
     const char *colon = memchr(text.p, ':', text.n);
     if (!colon || memchr(colon + 1, ':', text.n - (size_t)(colon + 1 - text.p)))
@@ -160,8 +161,9 @@ const char *addr_host(const struct addr *a, char *text)
         return inet_ntop(AF_INET, &a->in.sin_addr, text, ADDR_TEXT);
     if (a->len && a->sa.sa_family == AF_INET6)
         return inet_ntop(AF_INET6, &a->in6.sin6_addr, text, ADDR_TEXT);
-    snprintf(text, ADDR_TEXT, "unix%s%.108s", a->len && a->un.sun_path[0] ? ":" : "",
-             a->len ? a->un.sun_path : "");
+    text[0] = 0;
+    if (a->len)
+        snprintf(text, ADDR_TEXT, "unix%s%.108s", a->un.sun_path[0] ? ":" : "", a->un.sun_path);
     return text;
 }
 

@@ -49,8 +49,8 @@ bool addr_equal(const struct addr *a, const struct addr *b);
 /* Loopback, or a unix socket. */
 bool addr_is_local(const struct addr *a);
 
-/* "192.0.2.1:143", "[::1]:143", "unix" into TEXT (ADDR_TEXT bytes); returns TEXT. addr_host:
- * without the port and the brackets. */
+/* "192.0.2.1:143", "[::1]:143", "unix:/path", "unix" (a peer without a path) or, of none, "" into
+ * TEXT (ADDR_TEXT bytes); returns TEXT. addr_host: without the port and the brackets. */
 const char *addr_format(const struct addr *a, char *text);
 const char *addr_host(const struct addr *a, char *text);
 

@@ -13,6 +13,8 @@
 
 void buf_init(struct buf *b, char *lent, uint32_t size, uint32_t max)
 {
+    static char nothing[1]; /* so that the bytes held, though none, always stand somewhere */
+    lent = lent ? lent : nothing;
     size = size < max ? size : max;
     *b = (struct buf){.data = lent, .cap = size, .max = max, .lent = lent, .lent_size = size};
 }

@@ -272,3 +272,13 @@ void log_message(enum log_level level, const char *event, const char *format, ..
     va_end(args);
     log_end(&l);
 }
+
+void log_problems(const struct problems *problems)
+{
+    for (size_t i = 0; i < problems->kept; i++) {
+        char *text = problem_text(&problems->list[i]);
+        log_message(problems->list[i].warning ? LOG_LEVEL_WARNING : LOG_LEVEL_ERROR, "config", "%s",
+                    text);
+        free(text);
+    }
+}

@@ -13,6 +13,7 @@
 #define BASE_LOG_H
 
 #include "base/addr.h"
+#include "base/problem.h"
 #include "base/str.h"
 
 #include <stdint.h>
@@ -59,5 +60,8 @@ void log_end(struct log_line *l);
 /* A whole line with a message= only, for events outside of sessions. */
 void log_message(enum log_level level, const char *event, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
+
+/* Every problem as a line of its own (event=config). */
+void log_problems(const struct problems *problems);
 
 #endif

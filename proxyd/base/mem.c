@@ -79,7 +79,7 @@ static size_t header_size(void)
 
 void pool_init(struct pool *pool, size_t size)
 {
-    assert(size <= 8000);
+    assert(size <= 16000);
     *pool = (struct pool){.block = (size + 15) & ~(size_t)15};
 }
 

@@ -27,7 +27,7 @@ struct pool {
     unsigned idle_chunks; /* of these: without any block in use */
 };
 
-/* An empty pool of blocks of SIZE bytes (at most 8,000). */
+/* An empty pool of blocks of SIZE bytes (at most 16,000). */
 void pool_init(struct pool *pool, size_t size);
 
 /* A zeroed block. */

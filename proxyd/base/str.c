@@ -120,8 +120,8 @@ unsigned str_distance(const char *a, const char *b, unsigned max)
             unsigned d = last[j - 1] + (lower(a[i - 1]) != lower(b[j - 1]));
             d = last[j] + 1 < d ? last[j] + 1 : d;
             d = now[j - 1] + 1 < d ? now[j - 1] + 1 : d;
-            if (i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1] &&
-                before[j - 2] + 1 < d)
+            if (i > 1 && j > 1 && lower(a[i - 1]) == lower(b[j - 2]) &&
+                lower(a[i - 2]) == lower(b[j - 1]) && before[j - 2] + 1 < d)
                 d = before[j - 2] + 1;
             now[j] = d;
         }

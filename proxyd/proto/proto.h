@@ -106,11 +106,12 @@ struct back {
     struct back_setup setup;
     unsigned state;          /* the protocol's own enum; 0 at the start */
     unsigned waiting;        /* answers that are still to come */
-    struct buf capabilities; /* as the node announced them last, one line, blanks between */
+    struct buf capabilities; /* as the node announced them last, `separator` between */
     struct buf reply;        /* the node's words at the end: IMAP: untagged lines, then the tagged
                                 one without its tag; POP3: the line. With CR LF. */
     struct buf challenge;    /* a token mechanism's error challenge, base64, or empty */
     const char *error;       /* of BACK_FAILED */
+    char capabilities_space[512], reply_space[512]; /* enough for most nodes */
 };
 
 /* ---- a protocol ---- */
@@ -120,6 +121,8 @@ struct protocol {
     const char *alpn;         /* RFC 7301 name */
     uint16_t port;            /* of a node, where nothing else says it */
     const char *capabilities; /* announced while no node's are known */
+    char separator;           /* between capabilities that nodes announce; a comma where they have
+                                 parameters */
 
     /* Writes the greeting. */
     void (*greet)(struct front *f, struct buf *out);
@@ -144,7 +147,7 @@ struct protocol {
 const struct protocol *protocol_find(const char *name);
 const struct protocol *const *protocol_all(void);
 
-/* What all fronts and backs begin with. LENT storage (SIZE bytes each) may be NULL and 0. */
+/* What all fronts and backs begin with. Neither may be moved. */
 void front_init(struct front *f, const struct front_setup *setup, struct creds *creds);
 void front_free(struct front *f);
 void back_init(struct back *b, const struct back_setup *setup);
@@ -154,8 +157,15 @@ void back_free(struct back *b);
  */
 bool proto_is_http(struct str line);
 
-/* The words of ANNOUNCED (blanks between) that P lets through (`announce`), into OUT, blanks
- * between. */
+/* Cuts the next capability off LIST, which has SEPARATOR between or behind them: blanks around one
+ * do not count. Empty at the end. */
+struct str proto_entry(struct str *list, char separator);
+
+/* Whether ENTRY (in any case) is in LIST. */
+bool proto_has(struct str list, char separator, struct str entry);
+
+/* The capabilities of ANNOUNCED that P lets through (`announce`), each once, into OUT, which is
+ * empty: P's separator stands behind each of them. */
 void proto_filter(const struct protocol *p, struct str announced, struct buf *out);
 
 #endif

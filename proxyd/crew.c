@@ -1,0 +1,161 @@
+/* SPDX-License-Identifier: ISC
+ *
+ * The crew: see crew.h. How busy a worker is, its thread's CPU clock tells, from outside. */
+#include "crew.h"
+
+#include "net/splice.h"
+
+#include <string.h>
+
+enum {
+    MEMBERS_MAX = 512, /* with those that are on their way out */
+    LOOK = 500,        /* ms between two looks at the clocks */
+    BUSY = 75,
+    IDLE = 40, /* per cent of a CPU */
+    BUSY_LOOKS = 2,
+    IDLE_LOOKS = 10 /* in a row, before the crew grows or shrinks */
+};
+
+struct member {
+    struct worker *worker;
+    uint64_t cpu; /* ns, at the last look */
+};
+
+static struct {
+    struct member list[MEMBERS_MAX]; /* the running ones first */
+    unsigned count, running;
+    unsigned busy_looks, idle_looks;
+    struct config *config;
+    struct listen_set *set;
+    uv_timer_t timer;
+    bool started;
+    void (*done)(void); /* set: the process ends */
+} crew;
+
+/* ---- members ---- */
+
+static void begin(struct member *m, bool checks)
+{
+    if (!m->worker)
+        m->worker = worker_start(splice_thread_end);
+    if (!listener_serve(m->worker, crew.config, crew.set, checks)) {
+        worker_join(m->worker); /* it ended in the very moment */
+        m->worker = worker_start(splice_thread_end);
+        listener_serve(m->worker, crew.config, crew.set, checks);
+    }
+    m->cpu = worker_cpu(m->worker);
+}
+
+static void grow(void)
+{
+    if (crew.running == MEMBERS_MAX)
+        return;
+    struct member *m = &crew.list[crew.running];
+    if (crew.running++ == crew.count) {
+        *m = (struct member){0};
+        crew.count++;
+    }
+    begin(m, crew.running == 1);
+}
+
+static void shrink(void)
+{
+    listener_retire(crew.list[--crew.running].worker);
+}
+
+/* Those that have ended leave the list. */
+static void bury(void)
+{
+    for (unsigned i = crew.running; i < crew.count;)
+        if (worker_ended(crew.list[i].worker)) {
+            worker_join(crew.list[i].worker);
+            crew.list[i] = crew.list[--crew.count];
+        } else {
+            i++;
+        }
+}
+
+/* ---- load ---- */
+
+/* Per cent of a CPU that the running ones used since the last look: the least, and all together. */
+static void measure(unsigned *least, unsigned *sum)
+{
+    *least = UINT_MAX;
+    *sum = 0;
+    for (unsigned i = 0; i < crew.running; i++) {
+        struct member *m = &crew.list[i];
+        uint64_t cpu = worker_cpu(m->worker);
+        unsigned percent = (unsigned)((cpu - m->cpu) / (LOOK * 10000));
+        m->cpu = cpu;
+        *sum += percent;
+        if (percent < *least)
+            *least = percent;
+    }
+}
+
+static void balance(void)
+{
+    unsigned least, sum;
+    measure(&least, &sum);
+    crew.busy_looks = least >= BUSY ? crew.busy_looks + 1 : 0;
+    crew.idle_looks = crew.running > 1 && sum < IDLE * (crew.running - 1) ? crew.idle_looks + 1 : 0;
+    unsigned min = crew.config->global.workers_min, max = crew.config->global.workers_max;
+    if (crew.busy_looks >= BUSY_LOOKS && crew.running < max) {
+        grow();
+        log_message(LOG_LEVEL_INFO, "worker", "all are busy: %u workers now", crew.running);
+        crew.busy_looks = 0;
+    } else if (crew.running > max || (crew.idle_looks >= IDLE_LOOKS && crew.running > min)) {
+        shrink();
+        log_message(LOG_LEVEL_INFO, "worker", "one fewer will do: %u workers now", crew.running);
+        crew.idle_looks = 0;
+    }
+}
+
+static void look(uv_timer_t *timer)
+{
+    bury();
+    if (!crew.done) {
+        balance();
+    } else if (crew.count == 0) {
+        uv_timer_stop(timer);
+        config_unref(crew.config);
+        listen_set_unref(crew.set);
+        crew.done();
+    }
+}
+
+/* ---- orders ---- */
+
+void crew_serve(uv_loop_t *loop, struct config *config, struct listen_set *set)
+{
+    struct config *old_config = crew.config;
+    struct listen_set *old_set = crew.set;
+    crew.config = config_ref(config);
+    crew.set = listen_set_ref(set);
+    for (unsigned i = 0; i < crew.running; i++)
+        listener_serve(crew.list[i].worker, config, set, i == 0);
+    while (crew.running < config->global.workers_min)
+        grow();
+    if (crew.started) {
+        config_unref(old_config);
+        listen_set_unref(old_set);
+        return;
+    }
+    crew.started = true;
+    uv_timer_init(loop, &crew.timer);
+    uv_timer_start(&crew.timer, look, LOOK, LOOK);
+}
+
+void crew_retire(void (*done)(void))
+{
+    crew.done = done;
+    while (crew.running)
+        shrink();
+    uv_timer_start(&crew.timer, look, 0, 20);
+}
+
+void crew_stop_sessions(void)
+{
+    for (unsigned i = 0; i < crew.count; i++)
+        listener_stop_sessions(crew.list[i].worker);
+}

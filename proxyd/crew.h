@@ -1,0 +1,24 @@
+/* SPDX-License-Identifier: ISC
+ *
+ * The workers as a crew: as many as the load needs between `workers.min` and `workers.max`. When
+ * all are busy one more begins; when one fewer would do, the last one accepts no more and ends with
+ * its last session (or is called back before that). Everything here is for the main thread. */
+#ifndef CREW_H
+#define CREW_H
+
+#include "config.h"
+#include "listener.h"
+
+#include <uv.h>
+
+/* Has the crew serve CONFIG on SET (keeping references); the first call starts it, on LOOP's timer.
+ */
+void crew_serve(uv_loop_t *loop, struct config *config, struct listen_set *set);
+
+/* Accepts no more; each worker ends with its last session, and DONE is called when all have. */
+void crew_retire(void (*done)(void));
+
+/* Closes the sessions that are left; after crew_retire. */
+void crew_stop_sessions(void);
+
+#endif

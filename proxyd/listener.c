@@ -1,0 +1,323 @@
+/* SPDX-License-Identifier: ISC
+ *
+ * Listening and accepting: see listener.h. Every worker has the sockets in its own epoll set with
+ * EPOLLEXCLUSIVE, so that one connection wakes one worker. */
+#include "listener.h"
+
+#include "check.h"
+#include "session.h"
+
+#include <errno.h>
+#include <netinet/tcp.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+enum { BACKLOG = 4096, PAUSE = 100 /* ms */ };
+
+struct listen_socket {
+    struct addr addr;
+    int fd;
+};
+
+struct listen_set {
+    atomic_uint references;
+    size_t count;
+    struct listen_socket sockets[];
+};
+
+struct listener {
+    struct watch watch;
+    struct worker *worker;
+    int fd;
+    const struct config_service *service;
+    const struct config_listener *conf;
+};
+
+/* A worker's listeners. */
+struct listeners {
+    struct config *config;
+    struct listen_set *set;
+    struct timer timer; /* while accepting pauses */
+    bool paused;        /* logged, and not yet over */
+    size_t count;
+    struct listener list[];
+};
+
+static atomic_uint session_limit = UINT_MAX;
+
+void listener_set_limit(unsigned sessions)
+{
+    session_limit = sessions;
+}
+
+/* ---- sockets ---- */
+
+/* A socket file that nobody listens on any more is in the way of bind. */
+static void remove_stale(const struct addr *addr)
+{
+    struct stat st;
+    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    if (fd < 0)
+        return;
+    if (lstat(addr->un.sun_path, &st) == 0 && S_ISSOCK(st.st_mode) &&
+        connect(fd, &addr->sa, addr->len) < 0 && errno == ECONNREFUSED)
+        unlink(addr->un.sun_path);
+    close(fd);
+}
+
+/* TCP_NODELAY is inherited by what is accepted: no call for each connection. */
+static int open_socket(const struct addr *addr)
+{
+    int one = 1, family = addr->sa.sa_family;
+    int fd = socket(family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    if (fd < 0)
+        return -1;
+    if (family == AF_UNIX) {
+        remove_stale(addr);
+    } else {
+        setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one);
+        setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
+    }
+    if (family == AF_INET6)
+        setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &one, sizeof one);
+    if (bind(fd, &addr->sa, addr->len) == 0 && listen(fd, BACKLOG) == 0)
+        return fd;
+    int error = errno;
+    close(fd);
+    errno = error;
+    return -1;
+}
+
+static int take_over(const struct listen_set *old, const struct addr *addr)
+{
+    for (size_t i = 0; old && i < old->count; i++)
+        if (addr_equal(&old->sockets[i].addr, addr))
+            return fcntl(old->sockets[i].fd, F_DUPFD_CLOEXEC, 0);
+    return open_socket(addr);
+}
+
+static size_t count_listeners(const struct config *config)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < config->service_count; i++)
+        n += config->services[i].listener_count;
+    return n;
+}
+
+struct listen_set *listen_set_open(const struct config *config, const struct listen_set *old,
+                                   struct problems *problems)
+{
+    size_t n = count_listeners(config);
+    struct listen_set *set = xcalloc(1, sizeof *set + n * sizeof *set->sockets);
+    set->references = 1;
+    for (size_t i = 0; i < config->service_count; i++)
+        for (size_t k = 0; k < config->services[i].listener_count; k++) {
+            const struct config_listener *conf = &config->services[i].listeners[k];
+            struct listen_socket *sock = &set->sockets[set->count++];
+            char text[ADDR_TEXT];
+            sock->addr = conf->bind;
+            sock->fd = take_over(old, &conf->bind);
+            if (sock->fd < 0)
+                problem_error(problems, conf->place, "cannot listen on %s: %s",
+                              addr_format(&conf->bind, text), strerror(errno));
+        }
+    if (problems->errors == 0)
+        return set;
+    listen_set_unref(set);
+    return NULL;
+}
+
+struct listen_set *listen_set_ref(struct listen_set *set)
+{
+    atomic_fetch_add(&set->references, 1);
+    return set;
+}
+
+void listen_set_unref(struct listen_set *set)
+{
+    if (!set || atomic_fetch_sub(&set->references, 1) > 1)
+        return;
+    for (size_t i = 0; i < set->count; i++)
+        if (set->sockets[i].fd >= 0)
+            close(set->sockets[i].fd);
+    free(set);
+}
+
+/* ---- accepting ---- */
+
+static void watch_listeners(struct listeners *ls, struct worker *w)
+{
+    for (size_t i = 0; i < ls->count; i++) {
+        struct epoll_event event = {.events = EPOLLIN | EPOLLEXCLUSIVE,
+                                    .data.ptr = &ls->list[i].watch};
+        if (epoll_ctl(w->epoll, EPOLL_CTL_ADD, ls->list[i].fd, &event) < 0)
+            log_message(LOG_LEVEL_ERROR, "listener", "epoll: %s", strerror(errno));
+    }
+}
+
+static void unwatch_listeners(struct listeners *ls, struct worker *w)
+{
+    for (size_t i = 0; i < ls->count; i++)
+        epoll_ctl(w->epoll, EPOLL_CTL_DEL, ls->list[i].fd, NULL);
+}
+
+/* New connections wait in the kernel's queue until there are descriptors again. */
+static void pause_accepting(struct worker *w, const char *why)
+{
+    struct listeners *ls = w->listeners;
+    if (!ls->paused)
+        log_message(LOG_LEVEL_ERROR, "listener", "accepting pauses: %s", why);
+    ls->paused = true;
+    unwatch_listeners(ls, w);
+    worker_timer(w, &ls->timer, PAUSE);
+}
+
+static void resume(struct timer *timer)
+{
+    struct listeners *ls = (struct listeners *)((char *)timer - offsetof(struct listeners, timer));
+    struct worker *w = ls->list[0].worker;
+    if (session_total() >= session_limit)
+        worker_timer(w, timer, PAUSE);
+    else
+        watch_listeners(ls, w);
+}
+
+static void accept_one(struct watch *watch, uint32_t events)
+{
+    struct listener *l = (struct listener *)watch;
+    struct listeners *ls = l->worker->listeners;
+    struct sockaddr_storage sa;
+    socklen_t n = sizeof sa;
+    struct addr client;
+    (void)events;
+    if (session_total() >= session_limit) {
+        pause_accepting(l->worker, "too many sessions for the limit of open files");
+        return;
+    }
+    int fd = accept4(l->fd, (struct sockaddr *)&sa, &n, SOCK_NONBLOCK | SOCK_CLOEXEC);
+    if (fd < 0) {
+        if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM)
+            pause_accepting(l->worker, strerror(errno));
+        return;
+    }
+    if (ls->paused)
+        log_message(LOG_LEVEL_INFO, "listener", "accepting again");
+    ls->paused = false;
+    addr_from_sockaddr(&client, (struct sockaddr *)&sa, n);
+    session_start(l->worker, ls->config, l->service, l->conf, fd, &client);
+}
+
+/* ---- orders ---- */
+
+static void drop_listeners(struct worker *w)
+{
+    struct listeners *ls = w->listeners;
+    if (!ls)
+        return;
+    unwatch_listeners(ls, w);
+    worker_timer_clear(w, &ls->timer);
+    config_unref(ls->config);
+    listen_set_unref(ls->set);
+    free(ls);
+    w->listeners = NULL;
+}
+
+static struct listeners *make_listeners(struct worker *w, struct config *config,
+                                        struct listen_set *set)
+{
+    struct listeners *ls = xcalloc(1, sizeof *ls + set->count * sizeof *ls->list);
+    ls->config = config;
+    ls->set = set;
+    ls->timer.fire = resume;
+    for (size_t i = 0; i < config->service_count; i++)
+        for (size_t k = 0; k < config->services[i].listener_count; k++) {
+            ls->list[ls->count] = (struct listener){
+                .watch.ready = accept_one,
+                .worker = w,
+                .fd = set->sockets[ls->count].fd,
+                .service = &config->services[i],
+                .conf = &config->services[i].listeners[k],
+            };
+            ls->count++;
+        }
+    return ls;
+}
+
+/* What the main thread wants of a worker. */
+struct order {
+    struct post post;
+    struct worker *worker;
+    struct config *config;
+    struct listen_set *set;
+    bool checks;
+};
+
+static void order_free(struct order *order)
+{
+    if (order->config)
+        config_unref(order->config);
+    listen_set_unref(order->set);
+    free(order);
+}
+
+static bool order_send(struct worker *w, void (*run)(struct post *), struct config *config,
+                       struct listen_set *set, bool checks)
+{
+    struct order *order = xcalloc(1, sizeof *order);
+    order->post.run = run;
+    order->worker = w;
+    order->config = config ? config_ref(config) : NULL;
+    order->set = set ? listen_set_ref(set) : NULL;
+    order->checks = checks;
+    if (worker_post(w, &order->post))
+        return true;
+    order_free(order);
+    return false;
+}
+
+static void serve(struct post *post)
+{
+    struct order *order = (struct order *)post;
+    struct worker *w = order->worker;
+    drop_listeners(w);
+    w->leaving = false;
+    w->listeners = make_listeners(w, config_ref(order->config), listen_set_ref(order->set));
+    watch_listeners(w->listeners, w);
+    if (order->checks)
+        check_start(w, order->config);
+    order_free(order);
+}
+
+static void retire(struct post *post)
+{
+    struct order *order = (struct order *)post;
+    drop_listeners(order->worker);
+    check_stop(order->worker);
+    order->worker->leaving = true;
+    order_free(order);
+}
+
+static void stop_sessions(struct post *post)
+{
+    struct order *order = (struct order *)post;
+    session_stop_all(order->worker);
+    order_free(order);
+}
+
+bool listener_serve(struct worker *w, struct config *config, struct listen_set *set, bool checks)
+{
+    return order_send(w, serve, config, set, checks);
+}
+
+void listener_retire(struct worker *w)
+{
+    order_send(w, retire, NULL, NULL, false);
+}
+
+void listener_stop_sessions(struct worker *w)
+{
+    order_send(w, stop_sessions, NULL, NULL, false);
+}

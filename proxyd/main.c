@@ -1,0 +1,350 @@
+/* SPDX-License-Identifier: ISC
+ *
+ * proxyd: arguments, start, privileges, signals, reload, end. The main thread serves nobody itself:
+ * it tells the crew of workers what to serve (crew.h) and watches the map files (map_watch.h). */
+#include "base/log.h"
+#include "base/mem.h"
+#include "config.h"
+#include "crew.h"
+#include "listener.h"
+#include "map_watch.h"
+#include "node.h"
+#include "notify.h"
+
+#include <errno.h>
+#include <grp.h>
+#include <pwd.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sysexits.h>
+#include <unistd.h>
+#include <uv.h>
+
+#define VERSION      "0.1.0"
+#define DEFAULT_PATH "/etc/proxyd/conf.d"
+#define POOL_SIZE    "8" /* threads of the pool: for files, names and passwords */
+
+static struct {
+    const char *path;
+    uv_loop_t loop;
+    struct config *config;
+    struct listen_set *set;
+    struct map_watch *watch;
+    uv_signal_t signals[5];
+    uv_timer_t grace;
+    bool ending;
+    bool reload_again; /* HUP came while a reload was under way */
+    uv_work_t reload;  /* its data: set while it is under way */
+    struct config *loaded;
+    struct problems problems;
+} proxyd;
+
+/* ---- what the process may use ---- */
+
+/* Descriptors: as many as we are allowed. Some are for libuv, listeners, pipes, files; a session
+ * takes two. */
+static unsigned raise_descriptor_limit(void)
+{
+    struct rlimit limit;
+    if (getrlimit(RLIMIT_NOFILE, &limit) < 0)
+        return 1024;
+    limit.rlim_cur = limit.rlim_max;
+    if (setrlimit(RLIMIT_NOFILE, &limit) < 0)
+        getrlimit(RLIMIT_NOFILE, &limit);
+    return limit.rlim_cur > 1u << 30 ? 1u << 30 : (unsigned)limit.rlim_cur;
+}
+
+static unsigned descriptors_besides(unsigned limit)
+{
+    return limit / 4 < 128 ? limit / 4 : 128;
+}
+
+static void set_session_limit(unsigned limit)
+{
+    unsigned besides = descriptors_besides(limit);
+    listener_set_limit((limit - besides) / 2);
+}
+
+/* Places at all nodes that the configuration names, two descriptors each. */
+static void warn_of_low_limit(const struct config *config, unsigned limit)
+{
+    uint64_t places = 0;
+    for (size_t i = 0; i < config->service_count; i++)
+        places += (uint64_t)config->services[i].backend.max_connections *
+                  (config->node_count ? config->node_count : 1);
+    if (2 * places + descriptors_besides(limit) > limit)
+        log_message(LOG_LEVEL_WARNING, "start",
+                    "the limit of %u open files is too low for the configured %llu connections",
+                    limit, (unsigned long long)places);
+}
+
+/* Credentials pass through this memory: it is not dumped, and no other process of the user reads
+ * it. */
+static void protect_memory(void)
+{
+#ifndef __SANITIZE_ADDRESS__ /* its leak check attaches to the process */
+    struct rlimit none = {0, 0};
+    setrlimit(RLIMIT_CORE, &none);
+    prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
+#endif
+}
+
+static int drop_privileges(const struct config *config)
+{
+    const char *name = config->global.user;
+    if (geteuid() != 0 || strcmp(name, "root") == 0)
+        return EX_OK;
+    const struct passwd *user = getpwnam(name);
+    if (!user && config->global.user_is_default) {
+        log_message(LOG_LEVEL_WARNING, "start",
+                    "there is no user '%s': staying root (create it, or set global.user)", name);
+        return EX_OK;
+    }
+    if (!user) {
+        log_message(LOG_LEVEL_ERROR, "start", "global.user: there is no user '%s'", name);
+        return EX_CONFIG;
+    }
+    if (config->log.target[0] == '/' && chown(config->log.target, user->pw_uid, user->pw_gid) < 0)
+        log_message(LOG_LEVEL_WARNING, "start", "cannot give %s to %s: it cannot be reopened",
+                    config->log.target, name);
+    if (initgroups(name, user->pw_gid) < 0 || setgid(user->pw_gid) < 0 ||
+        setuid(user->pw_uid) < 0) {
+        log_message(LOG_LEVEL_ERROR, "start", "cannot become %s: %s", name, strerror(errno));
+        return EX_OSERR;
+    }
+    return EX_OK;
+}
+
+/* ---- configurations ---- */
+
+static bool open_log(const struct config *config)
+{
+    int error = log_open(config->log.target, config->log.format);
+    if (error)
+        log_message(LOG_LEVEL_ERROR, "config", "cannot open the log %s: %s", config->log.target,
+                    strerror(error));
+    log_set_level(config->log.level);
+    return error == 0;
+}
+
+/* CONFIG and SET take effect, for new sessions. */
+static void adopt(struct config *config, struct listen_set *set)
+{
+    if (proxyd.config)
+        config_unref(proxyd.config);
+    listen_set_unref(proxyd.set);
+    proxyd.config = config;
+    proxyd.set = set;
+    node_configure(config);
+    crew_serve(&proxyd.loop, config, set);
+    map_watch_stop(proxyd.watch);
+    proxyd.watch = map_watch_start(&proxyd.loop, config);
+}
+
+/* In the thread pool. */
+static void load(uv_work_t *work)
+{
+    (void)work;
+    proxyd.loaded = config_load(proxyd.path, &proxyd.problems);
+}
+
+static void start_reload(void);
+
+static void loaded(uv_work_t *work, int status)
+{
+    struct config *config = proxyd.loaded;
+    struct listen_set *set = NULL;
+    (void)status;
+    work->data = NULL;
+    if (config && !proxyd.ending)
+        set = listen_set_open(config, proxyd.set, &proxyd.problems);
+    log_problems(&proxyd.problems);
+    problems_free(&proxyd.problems);
+    if (set && open_log(config)) {
+        adopt(config, set);
+        log_message(LOG_LEVEL_INFO, "config", "reloaded");
+    } else {
+        if (config)
+            config_unref(config);
+        listen_set_unref(set);
+        log_message(LOG_LEVEL_ERROR, "config", "not reloaded: the old configuration stays in use");
+    }
+    notify("READY=1");
+    if (proxyd.reload_again && !proxyd.ending)
+        start_reload();
+}
+
+static void start_reload(void)
+{
+    proxyd.reload_again = proxyd.reload.data != NULL;
+    if (proxyd.reload_again || proxyd.ending)
+        return;
+    notify("RELOADING=1");
+    proxyd.reload.data = &proxyd;
+    uv_queue_work(&proxyd.loop, &proxyd.reload, load, loaded);
+}
+
+/* ---- signals ---- */
+
+static void grace_over(uv_timer_t *timer)
+{
+    (void)timer;
+    crew_stop_sessions();
+}
+
+static void ended(void)
+{
+    uv_stop(&proxyd.loop);
+}
+
+static void stop(uv_signal_t *handle, int number)
+{
+    (void)handle;
+    if (proxyd.ending) {
+        log_message(LOG_LEVEL_WARNING, "stop", "signal %d again: ending at once", number);
+        _exit(EX_OK);
+    }
+    proxyd.ending = true;
+    log_message(LOG_LEVEL_INFO, "stop", "accepting no more; sessions have %llu s to end",
+                (unsigned long long)proxyd.config->global.shutdown_grace / 1000);
+    notify("STOPPING=1");
+    uv_timer_start(&proxyd.grace, grace_over, proxyd.config->global.shutdown_grace, 0);
+    crew_retire(ended);
+}
+
+static void reload(uv_signal_t *handle, int number)
+{
+    (void)handle;
+    (void)number;
+    start_reload();
+}
+
+static void reopen(uv_signal_t *handle, int number)
+{
+    (void)handle;
+    (void)number;
+    log_reopen();
+}
+
+static void catch_signals(void)
+{
+    static const struct {
+        int number;
+        uv_signal_cb run;
+    } table[] = {{SIGTERM, stop}, {SIGINT, stop}, {SIGHUP, reload}, {SIGUSR1, reopen}};
+    signal(SIGPIPE, SIG_IGN);
+    for (size_t i = 0; i < sizeof table / sizeof *table; i++) {
+        uv_signal_init(&proxyd.loop, &proxyd.signals[i]);
+        uv_signal_start(&proxyd.signals[i], table[i].run, table[i].number);
+    }
+}
+
+/* ---- the program ---- */
+
+static void close_handle(uv_handle_t *handle, void *arg)
+{
+    (void)arg;
+    if (!uv_is_closing(handle))
+        uv_close(handle, NULL);
+}
+
+static void clean_up(void)
+{
+    map_watch_stop(proxyd.watch);
+    uv_run(&proxyd.loop, UV_RUN_NOWAIT);
+    uv_walk(&proxyd.loop, close_handle, NULL);
+    uv_run(&proxyd.loop, UV_RUN_DEFAULT);
+    uv_loop_close(&proxyd.loop);
+    config_unref(proxyd.config);
+    listen_set_unref(proxyd.set);
+    log_message(LOG_LEVEL_INFO, "stop", "ended");
+}
+
+static int serve(void)
+{
+    struct problems problems = {0};
+    unsigned limit = raise_descriptor_limit();
+    protect_memory();
+    setenv("UV_THREADPOOL_SIZE", POOL_SIZE, 0);
+    struct config *config = config_load(proxyd.path, &problems);
+    problems_print(&problems, stderr);
+    problems_free(&problems);
+    if (!config)
+        return EX_CONFIG;
+    struct listen_set *set = listen_set_open(config, NULL, &problems);
+    problems_print(&problems, stderr);
+    problems_free(&problems);
+    if (!set)
+        return EX_UNAVAILABLE;
+    if (!open_log(config))
+        return EX_CONFIG;
+    int status = drop_privileges(config);
+    if (status != EX_OK)
+        return status;
+    protect_memory(); /* becoming somebody else has undone it */
+    set_session_limit(limit);
+    warn_of_low_limit(config, limit);
+    uv_loop_init(&proxyd.loop);
+    uv_timer_init(&proxyd.loop, &proxyd.grace);
+    catch_signals();
+    adopt(config, set);
+    log_message(LOG_LEVEL_INFO, "start", "proxyd " VERSION " serves %s", proxyd.path);
+    notify("READY=1");
+    uv_run(&proxyd.loop, UV_RUN_DEFAULT);
+    clean_up();
+    return EX_OK;
+}
+
+static int check(void)
+{
+    struct problems problems = {0};
+    struct config *config = config_load(proxyd.path, &problems);
+    problems_print(&problems, stderr);
+    problems_free(&problems);
+    if (!config)
+        return EX_CONFIG;
+    config_unref(config);
+    return EX_OK;
+}
+
+static int print(void)
+{
+    struct problems problems = {0};
+    bool good = config_print(proxyd.path, &problems, stdout);
+    problems_print(&problems, stderr);
+    problems_free(&problems);
+    return good ? EX_OK : EX_CONFIG;
+}
+
+static int usage(void)
+{
+    fputs("usage: proxyd [-c PATH] [-t | -T] [--version]\n"
+          "  -c PATH    a YAML file, or a folder whose *.yaml are read in name order\n"
+          "             (default " DEFAULT_PATH ")\n"
+          "  -t         check the configuration and exit\n"
+          "  -T         print the effective configuration and exit\n",
+          stderr);
+    return EX_USAGE;
+}
+
+int main(int argc, char **argv)
+{
+    int (*run)(void) = serve;
+    proxyd.path = DEFAULT_PATH;
+    for (int i = 1; i < argc; i++) {
+        if (strcmp(argv[i], "--version") == 0)
+            return puts("proxyd " VERSION) < 0 ? EX_IOERR : EX_OK;
+        if (strcmp(argv[i], "-c") == 0 && i + 1 < argc)
+            proxyd.path = argv[++i];
+        else if (strcmp(argv[i], "-t") == 0 && run == serve)
+            run = check;
+        else if (strcmp(argv[i], "-T") == 0 && run == serve)
+            run = print;
+        else
+            return usage();
+    }
+    return run();
+}

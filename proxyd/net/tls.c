@@ -1,0 +1,338 @@
+/* SPDX-License-Identifier: ISC
+ *
+ * TLS contexts: see tls.h. Everything is loaded here, once; a handshake touches no file. */
+#include "net/tls.h"
+
+#include "base/mem.h"
+#include "net/tls_internal.h"
+
+#include <openssl/core_names.h>
+#include <openssl/err.h>
+#include <openssl/rand.h>
+#include <pthread.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { TICKET_KEYS_MAX = 16 };
+
+static void *refuse(struct tls_error *error, const char *option, size_t index, const char *format,
+                    ...) __attribute__((format(printf, 4, 5)));
+
+/* Fills ERROR and returns NULL. OpenSSL's own words go behind ours. */
+static void *refuse(struct tls_error *error, const char *option, size_t index, const char *format,
+                    ...)
+{
+    unsigned long code = ERR_peek_last_error();
+    const char *reason = code ? ERR_reason_error_string(code) : NULL;
+    va_list args;
+    error->option = option;
+    error->index = index;
+    va_start(args, format);
+    int n = vsnprintf(error->message, sizeof error->message, format, args);
+    va_end(args);
+    if (reason && n >= 0 && (size_t)n < sizeof error->message)
+        snprintf(error->message + n, sizeof error->message - (size_t)n, ": %s", reason);
+    ERR_clear_error();
+    return NULL;
+}
+
+/* ---- certificates ---- */
+
+static bool add_pairs(SSL_CTX *ctx, const struct strings *certificate, const struct strings *key,
+                      struct tls_error *error)
+{
+    for (size_t i = 0; i < certificate->count; i++) {
+        ERR_clear_error();
+        if (SSL_CTX_use_certificate_chain_file(ctx, certificate->list[i]) != 1) {
+            refuse(error, "certificate", i, "cannot use certificate %s", certificate->list[i]);
+            return false;
+        }
+        if (SSL_CTX_use_PrivateKey_file(ctx, key->list[i], SSL_FILETYPE_PEM) != 1) {
+            refuse(error, "key", i, "cannot use key %s", key->list[i]);
+            return false;
+        }
+    }
+    return true;
+}
+
+/* Takes the first ALPN name that is ours (RFC 7301); a client that offers only others is refused.
+ */
+static int choose_alpn(SSL *ssl, const unsigned char **out, unsigned char *out_size,
+                       const unsigned char *in, unsigned in_size, void *arg)
+{
+    const struct tls_server *server = arg;
+    const unsigned char *ours = server->alpn;
+    (void)ssl;
+    for (unsigned at = 0; at < in_size; at += in[at] + 1u) {
+        if (in[at] != ours[0] || at + in[at] >= in_size || memcmp(in + at, ours, ours[0] + 1u))
+            continue;
+        *out = in + at + 1;
+        *out_size = in[at];
+        return SSL_TLSEXT_ERR_OK;
+    }
+    return SSL_TLSEXT_ERR_ALERT_FATAL;
+}
+
+/* ---- names ---- */
+
+static bool name_fits(const char *pattern, const char *name)
+{
+    if (pattern[0] == '.') { /* one label in the place of the star (RFC 6125, 6.4.3) */
+        const char *dot = strchr(name, '.');
+        return dot && dot > name && strcasecmp(dot, pattern) == 0;
+    }
+    return strcasecmp(pattern, name) == 0;
+}
+
+static int choose_context(SSL *ssl, int *alert, void *arg)
+{
+    const struct tls_server *server = arg;
+    const char *name = SSL_get_servername(ssl, TLSEXT_NAMETYPE_host_name);
+    (void)alert;
+    for (size_t i = 0; name && i < server->name_count; i++)
+        if (name_fits(server->names[i].name, name)) {
+            SSL_set_SSL_CTX(ssl, server->names[i].ctx);
+            break;
+        }
+    return SSL_TLSEXT_ERR_OK;
+}
+
+/* ---- tickets ---- */
+
+/* RFC 5077, 4. as every server of the field does it: AES-256-CBC and HMAC-SHA-256. */
+static int ticket(SSL *ssl, unsigned char *name, unsigned char *iv, EVP_CIPHER_CTX *cipher,
+                  EVP_MAC_CTX *mac, int sealing)
+{
+    const struct tls_server *server = SSL_CTX_get_app_data(SSL_get_SSL_CTX(ssl));
+    const struct ticket_key *key = server->tickets;
+    if (sealing) {
+        memcpy(name, key->name, sizeof key->name);
+        if (RAND_bytes(iv, 16) != 1)
+            return -1;
+    } else {
+        const struct ticket_key *end = key + server->ticket_count;
+        while (key < end && memcmp(name, key->name, sizeof key->name) != 0)
+            key++;
+        if (key == end)
+            return 0; /* not ours: a full handshake */
+    }
+    OSSL_PARAM params[] = {
+        OSSL_PARAM_construct_octet_string(OSSL_MAC_PARAM_KEY, (void *)key->mac, sizeof key->mac),
+        OSSL_PARAM_construct_utf8_string(OSSL_MAC_PARAM_DIGEST, (char[]){"SHA256"}, 0),
+        OSSL_PARAM_construct_end(),
+    };
+    if (EVP_CipherInit_ex(cipher, EVP_aes_256_cbc(), NULL, key->aes, iv, sealing) != 1 ||
+        EVP_MAC_CTX_set_params(mac, params) != 1)
+        return -1;
+    /* 2: good, but make a new one; with TLS 1.3 always, for a ticket is used once (RFC 8446, C.4) */
+    return sealing || (key == server->tickets && SSL_version(ssl) < TLS1_3_VERSION) ? 1 : 2;
+}
+
+/* Without configured keys: one for the life of the process, so that a reload keeps the tickets. */
+static struct ticket_key process_key;
+static pthread_once_t process_key_once = PTHREAD_ONCE_INIT;
+
+static void make_process_key(void)
+{
+    if (RAND_bytes((unsigned char *)&process_key, sizeof process_key) != 1)
+        abort();
+}
+
+static bool add_ticket_key(struct tls_server *server, struct str line)
+{
+    struct ticket_key key;
+    char bytes[(sizeof key + 3) / 3 * 3];
+    bool good = server->ticket_count < TICKET_KEYS_MAX && line.n == base64_size(sizeof key) &&
+                base64_decode(bytes, line) == sizeof key;
+    if (good)
+        memcpy(&server->tickets[server->ticket_count++], bytes, sizeof key);
+    mem_wipe(bytes, sizeof bytes);
+    return good;
+}
+
+static bool read_ticket_keys(struct tls_server *server, const char *text)
+{
+    struct str rest = str_of(text), line;
+    while (rest.n) {
+        size_t used = rest.n;
+        if (!str_line(rest, &line, &used))
+            line = rest;
+        rest = (struct str){rest.p + used, rest.n - used};
+        line = str_word(&line);
+        if (line.n && !add_ticket_key(server, line))
+            return false;
+    }
+    return server->ticket_count > 0;
+}
+
+static void *set_tickets(struct tls_server *server, const struct tls_settings *settings,
+                         struct tls_error *error)
+{
+    server->tickets = xcalloc(TICKET_KEYS_MAX, sizeof *server->tickets);
+    if (!settings->ticket_keys) {
+        pthread_once(&process_key_once, make_process_key);
+        server->tickets[server->ticket_count++] = process_key;
+    } else if (!read_ticket_keys(server, settings->ticket_keys)) {
+        return refuse(error, "ticket_keys", 0,
+                      "ticket keys are 1 to %d lines of base64, each of %zu bytes", TICKET_KEYS_MAX,
+                      sizeof(struct ticket_key));
+    }
+    return server;
+}
+
+/* ---- contexts ---- */
+
+static void *set_client_ca(SSL_CTX *ctx, const char *file, struct tls_error *error)
+{
+    STACK_OF(X509_NAME) *names = SSL_load_client_CA_file(file);
+    if (!names || SSL_CTX_load_verify_file(ctx, file) != 1) {
+        sk_X509_NAME_pop_free(names, X509_NAME_free);
+        return refuse(error, "client_ca", 0, "cannot use %s", file);
+    }
+    SSL_CTX_set_client_CA_list(ctx, names);
+    SSL_CTX_set_verify(ctx, SSL_VERIFY_PEER, NULL);
+    return ctx;
+}
+
+/* What server and client contexts have in common: nothing old, little memory, few system calls. */
+static void set_common(SSL_CTX *ctx)
+{
+    SSL_CTX_set_options(ctx, SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_COMPRESSION |
+                                 SSL_OP_IGNORE_UNEXPECTED_EOF);
+    SSL_CTX_set_mode(ctx, SSL_MODE_RELEASE_BUFFERS | SSL_MODE_ENABLE_PARTIAL_WRITE |
+                              SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
+    SSL_CTX_set_read_ahead(ctx, 1);
+    SSL_CTX_set_session_cache_mode(ctx, SSL_SESS_CACHE_OFF);
+}
+
+/* A ticket is good only for the same protocol and the same judge of client certificates. */
+static void set_session_context(SSL_CTX *ctx, const struct tls_server *server,
+                                const char *client_ca)
+{
+    unsigned char digest[EVP_MAX_MD_SIZE];
+    unsigned n = 0;
+    char *text = xasprintf("%s %s", server->alpn + 1, client_ca ? client_ca : "");
+    EVP_Digest(text, strlen(text), digest, &n, EVP_sha256(), NULL);
+    SSL_CTX_set_session_id_context(ctx, digest, n);
+    free(text);
+}
+
+static SSL_CTX *server_context(struct tls_server *server, const struct tls_settings *settings,
+                               const struct strings *certificate, const struct strings *key,
+                               struct tls_error *error)
+{
+    SSL_CTX *ctx = SSL_CTX_new(TLS_server_method());
+    if (!ctx)
+        return refuse(error, "certificate", 0, "OpenSSL has no memory");
+    set_common(ctx);
+    SSL_CTX_set_options(ctx, SSL_OP_CIPHER_SERVER_PREFERENCE | SSL_OP_PRIORITIZE_CHACHA);
+    SSL_CTX_set_min_proto_version(ctx, settings->min_version);
+    SSL_CTX_set_num_tickets(ctx, 1);
+    SSL_CTX_set_app_data(ctx, server);
+    SSL_CTX_set_tlsext_ticket_key_evp_cb(ctx, ticket);
+    set_session_context(ctx, server, settings->client_ca);
+    SSL_CTX_set_alpn_select_cb(ctx, choose_alpn, server);
+    SSL_CTX_set_tlsext_servername_callback(ctx, choose_context);
+    SSL_CTX_set_tlsext_servername_arg(ctx, server);
+    bool good = true;
+    if (settings->ciphers && SSL_CTX_set_cipher_list(ctx, settings->ciphers) != 1)
+        good = refuse(error, "ciphers", 0, "cannot use cipher list '%s'", settings->ciphers);
+    if (good && settings->client_ca)
+        good = set_client_ca(ctx, settings->client_ca, error);
+    if (good && add_pairs(ctx, certificate, key, error))
+        return ctx;
+    SSL_CTX_free(ctx);
+    return NULL;
+}
+
+static void add_name(struct tls_server *server, const char *name, SSL_CTX *ctx)
+{
+    server->names = xrealloc(server->names, (server->name_count + 1) * sizeof *server->names);
+    server->names[server->name_count++] = (struct tls_server_name){
+        .name = xstrdup(name[0] == '*' && name[1] == '.' ? name + 1 : name),
+        .ctx = ctx,
+    };
+}
+
+static void *add_sni(struct tls_server *server, const struct tls_settings *settings,
+                     struct tls_error *error)
+{
+    server->contexts = xcalloc(settings->sni_count, sizeof *server->contexts);
+    for (size_t i = 0; i < settings->sni_count; i++) {
+        const struct tls_sni *sni = &settings->sni[i];
+        SSL_CTX *ctx = server_context(server, settings, &sni->certificate, &sni->key, error);
+        if (!ctx) {
+            error->option = "sni";
+            error->index = i;
+            return NULL;
+        }
+        server->contexts[server->context_count++] = ctx;
+        for (size_t n = 0; n < sni->names.count; n++)
+            add_name(server, sni->names.list[n], ctx);
+    }
+    return server;
+}
+
+struct tls_server *tls_server_new(const struct tls_settings *settings, const char *alpn,
+                                  struct tls_error *error)
+{
+    struct tls_server *server = xcalloc(1, sizeof *server);
+    server->alpn[0] =
+        (unsigned char)snprintf((char *)server->alpn + 1, sizeof server->alpn - 1, "%s", alpn);
+    if (set_tickets(server, settings, error)) {
+        server->ctx =
+            server_context(server, settings, &settings->certificate, &settings->key, error);
+        if (server->ctx && add_sni(server, settings, error))
+            return server;
+    }
+    tls_server_free(server);
+    return NULL;
+}
+
+void tls_server_free(struct tls_server *server)
+{
+    if (!server)
+        return;
+    for (size_t i = 0; i < server->name_count; i++)
+        free(server->names[i].name);
+    for (size_t i = 0; i < server->context_count; i++)
+        SSL_CTX_free(server->contexts[i]);
+    SSL_CTX_free(server->ctx);
+    if (server->tickets)
+        mem_wipe(server->tickets, TICKET_KEYS_MAX * sizeof *server->tickets);
+    free(server->tickets);
+    free(server->names);
+    free(server->contexts);
+    free(server);
+}
+
+struct tls_client *tls_client_new(const char *ca_file, bool verify, struct tls_error *error)
+{
+    struct tls_client *client = xcalloc(1, sizeof *client);
+    client->ctx = SSL_CTX_new(TLS_client_method());
+    client->verify = verify;
+    ERR_clear_error();
+    if (!client->ctx) {
+        free(client);
+        return refuse(error, "ca_file", 0, "OpenSSL has no memory");
+    }
+    set_common(client->ctx);
+    SSL_CTX_set_min_proto_version(client->ctx, TLS1_2_VERSION);
+    SSL_CTX_set_verify(client->ctx, verify ? SSL_VERIFY_PEER : SSL_VERIFY_NONE, NULL);
+    if (ca_file ? SSL_CTX_load_verify_file(client->ctx, ca_file) != 1
+                : SSL_CTX_set_default_verify_paths(client->ctx) != 1) {
+        tls_client_free(client);
+        return refuse(error, "ca_file", 0, "cannot use %s", ca_file ? ca_file : "the system's CAs");
+    }
+    return client;
+}
+
+void tls_client_free(struct tls_client *client)
+{
+    if (!client)
+        return;
+    SSL_CTX_free(client->ctx);
+    free(client);
+}

@@ -1,0 +1,548 @@
+/* SPDX-License-Identifier: ISC
+ *
+ * Nodes: see node.h. Three kinds of lock, taken in this order: `groups.lock` (the list of groups,
+ * a group's table), a node's own, a worker's (in worker_post). */
+#include "node.h"
+
+#include "base/mem.h"
+#include "config.h"
+
+#include <assert.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define XXH_INLINE_ALL
+#include <xxhash.h>
+
+enum {
+    BUCKETS = 1024,          /* of a group's table */
+    NODES_MAX = 4096,        /* in a group */
+    TEXTS_MAX = 1000,        /* different capability texts in the life of the process */
+    CAPABILITIES_MAX = 4096, /* bytes */
+    ADDRESSES_FRESH = 30000, /* ms until a name is resolved again */
+    FAILURE_FRESH = 1000     /* ms for which a resolver's error is not asked about again */
+};
+
+struct node {
+    struct node_group *group;
+    struct node *next; /* in its bucket */
+    char *name, *host;
+    uint16_t port;
+    atomic_uint references; /* besides the table's */
+    uint64_t next_check;    /* under groups.lock */
+
+    pthread_mutex_t lock; /* of all that follows */
+    struct node_addresses addresses;
+    bool numeric;
+    bool resolving;
+    int resolve_error;
+    uint64_t resolved; /* ms; 0: never */
+    struct node_resolve *resolve_waiters;
+
+    unsigned active;
+    struct node_ticket *first, *last;
+    unsigned waiting;
+
+    atomic_bool up;
+    unsigned streak; /* checks in a row that spoke against `up` */
+    char *capabilities;
+};
+
+struct node_group {
+    struct node_group *next;
+    char *service;
+    const struct protocol *protocol;
+    atomic_uint max_connections, queue_size, fall, rise;
+    uint64_t check_interval; /* under groups.lock; ms, 0: no checks */
+    bool current;            /* under groups.lock; the newest configuration has this service */
+    _Atomic(const char *) capabilities;
+    unsigned count;
+    struct node *table[BUCKETS];
+};
+
+static struct {
+    pthread_mutex_t lock;
+    struct node_group *first;
+    char *texts[TEXTS_MAX]; /* capability texts that were ever told */
+    size_t text_count;
+} groups = {.lock = PTHREAD_MUTEX_INITIALIZER};
+
+/* ---- groups and nodes ---- */
+
+static struct node_group *group_get(const struct config_service *service)
+{
+    for (struct node_group *g = groups.first; g; g = g->next)
+        if (strcmp(g->service, service->name) == 0 && g->protocol == service->protocol)
+            return g;
+    struct node_group *g = xcalloc(1, sizeof *g);
+    g->service = xstrdup(service->name);
+    g->protocol = service->protocol;
+    g->next = groups.first;
+    groups.first = g;
+    return g;
+}
+
+static struct node **bucket_of(struct node_group *g, const char *host, uint16_t port)
+{
+    return &g->table[XXH3_64bits_withSeed(host, strlen(host), port) % BUCKETS];
+}
+
+static void node_free(struct node *node)
+{
+    pthread_mutex_destroy(&node->lock);
+    free(node->capabilities);
+    free(node->name);
+    free(node->host);
+    free(node);
+}
+
+/* Makes room in a full table: nodes that nobody uses go. */
+static void evict(struct node_group *g)
+{
+    for (size_t i = 0; i < BUCKETS; i++)
+        for (struct node **at = &g->table[i]; *at;) {
+            struct node *node = *at;
+            if (atomic_load(&node->references) > 0 || node->resolving) {
+                at = &node->next;
+                continue;
+            }
+            *at = node->next;
+            g->count--;
+            node_free(node);
+        }
+}
+
+static struct node *node_new(struct node_group *g, const char *name, const char *host,
+                             uint16_t port)
+{
+    struct node *node = xcalloc(1, sizeof *node);
+    node->group = g;
+    node->host = xstrdup(host);
+    node->name =
+        name ? xstrdup(name) : xasprintf(strchr(host, ':') ? "[%s]:%u" : "%s:%u", host, port);
+    node->port = port;
+    node->up = true;
+    node->numeric = addr_numeric(&node->addresses.list[0], str_of(host), port);
+    node->addresses.count = node->numeric;
+    pthread_mutex_init(&node->lock, NULL);
+    return node;
+}
+
+static struct node *get_locked(struct node_group *g, const char *name, const char *host,
+                               uint16_t port)
+{
+    struct node **bucket = bucket_of(g, host, port);
+    for (struct node *node = *bucket; node; node = node->next)
+        if (node->port == port && strcmp(node->host, host) == 0)
+            return node;
+    if (g->count == NODES_MAX)
+        evict(g);
+    if (g->count == NODES_MAX)
+        return NULL;
+    struct node *node = node_new(g, name, host, port);
+    node->next = *bucket;
+    *bucket = node;
+    g->count++;
+    return node;
+}
+
+struct node *node_get(struct node_group *group, const char *name, const char *host, uint16_t port)
+{
+    pthread_mutex_lock(&groups.lock);
+    struct node *node = get_locked(group, name, host, port);
+    if (node)
+        atomic_fetch_add(&node->references, 1);
+    pthread_mutex_unlock(&groups.lock);
+    return node;
+}
+
+void node_unref(struct node *node)
+{
+    if (node)
+        atomic_fetch_sub(&node->references, 1);
+}
+
+const char *node_name(const struct node *node)
+{
+    return node->name;
+}
+
+const char *node_host(const struct node *node)
+{
+    return node->host;
+}
+
+const char *node_service(const struct node *node)
+{
+    return node->group->service;
+}
+
+/* A node whose `ports` leave this protocol out is not one of the service's. */
+static bool serves(const struct config_node *node, const struct config_service *service)
+{
+    for (size_t i = 0; i < node->port_count; i++)
+        if (node->ports[i].protocol == service->protocol ||
+            strcmp(node->ports[i].name, service->name) == 0)
+            return true;
+    return node->port_count == 0;
+}
+
+static void configure_service(struct config *config, struct config_service *service)
+{
+    struct node_group *g = group_get(service);
+    service->group = g;
+    g->current = true;
+    g->max_connections = service->backend.max_connections;
+    g->queue_size = service->backend.queue_size;
+    g->fall = service->backend.check.fall;
+    g->rise = service->backend.check.rise;
+    g->check_interval = service->backend.check.interval;
+    for (size_t i = 0; i < config->node_count && service->map_count; i++) {
+        const struct config_node *node = &config->nodes[i];
+        if (serves(node, service))
+            get_locked(g, node->name, node->address.host, config_node_port(node, service));
+    }
+    if (service->failover.host)
+        get_locked(g, NULL, service->failover.host,
+                   service->failover.port ? service->failover.port : service->backend.port);
+}
+
+static void let_in(struct node *node);
+
+void node_configure(struct config *config)
+{
+    pthread_mutex_lock(&groups.lock);
+    for (struct node_group *g = groups.first; g; g = g->next)
+        g->current = false;
+    for (size_t i = 0; i < config->service_count; i++)
+        configure_service(config, &config->services[i]);
+    for (struct node_group *g = groups.first; g; g = g->next)
+        for (size_t i = 0; i < BUCKETS; i++)
+            for (struct node *node = g->table[i]; node; node = node->next) {
+                pthread_mutex_lock(&node->lock);
+                if (g->check_interval == 0)
+                    node->up = true; /* nobody would ever find out that it is back */
+                let_in(node);
+                pthread_mutex_unlock(&node->lock);
+            }
+    pthread_mutex_unlock(&groups.lock);
+}
+
+/* ---- capabilities ---- */
+
+static bool all_have(const struct node_group *g, struct str entry)
+{
+    for (size_t i = 0; i < BUCKETS; i++)
+        for (const struct node *n = g->table[i]; n; n = n->next)
+            if (n->capabilities && n->up &&
+                !proto_has(str_of(n->capabilities), g->protocol->separator, entry))
+                return false;
+    return true;
+}
+
+static const char *any_capabilities(const struct node_group *g)
+{
+    for (size_t i = 0; i < BUCKETS; i++)
+        for (const struct node *n = g->table[i]; n; n = n->next)
+            if (n->capabilities && n->up)
+                return n->capabilities;
+    return NULL;
+}
+
+/* Texts are kept for ever: sessions point to them. There are few different ones. */
+static const char *keep_text(struct str text)
+{
+    for (size_t i = 0; i < groups.text_count; i++)
+        if (str_eq(str_of(groups.texts[i]), text))
+            return groups.texts[i];
+    if (groups.text_count == TEXTS_MAX)
+        return NULL;
+    return groups.texts[groups.text_count++] = xstrndup(text.p, text.n);
+}
+
+static void merge_capabilities(struct node_group *g)
+{
+    char space[CAPABILITIES_MAX];
+    struct buf out;
+    const char *first = any_capabilities(g);
+    if (!first)
+        return;
+    buf_init(&out, space, sizeof space, sizeof space);
+    struct str rest = str_of(first);
+    for (struct str entry; (entry = proto_entry(&rest, g->protocol->separator)).n;)
+        if (all_have(g, entry)) {
+            buf_add(&out, entry.p, entry.n);
+            buf_add(&out, &g->protocol->separator, 1);
+        }
+    const char *text = out.full ? NULL : keep_text(buf_str(&out));
+    if (text)
+        atomic_store(&g->capabilities, text);
+}
+
+const char *node_capabilities(const struct node_group *group)
+{
+    return atomic_load(&group->capabilities);
+}
+
+/* ---- addresses ---- */
+
+struct resolution {
+    uv_getaddrinfo_t request;
+    struct worker *worker;
+    struct node *node;
+};
+
+static void take_addresses(struct node *node, const struct addrinfo *list)
+{
+    node->addresses.count = 0;
+    for (const struct addrinfo *ai = list; ai; ai = ai->ai_next)
+        if (node->addresses.count < NODE_ADDRESSES_MAX)
+            addr_from_sockaddr(&node->addresses.list[node->addresses.count++], ai->ai_addr,
+                               ai->ai_addrlen);
+}
+
+static void wake_resolve_waiters(struct node *node)
+{
+    struct node_resolve *wait = node->resolve_waiters;
+    node->resolve_waiters = NULL;
+    for (struct node_resolve *next; wait; wait = next) {
+        next = wait->next;
+        wait->next = NULL;
+        worker_post(wait->worker, &wait->post);
+    }
+}
+
+static void resolved(uv_getaddrinfo_t *request, int status, struct addrinfo *list)
+{
+    struct resolution *r = request->data;
+    struct node *node = r->node;
+    pthread_mutex_lock(&node->lock);
+    if (status == 0)
+        take_addresses(node, list);
+    node->resolve_error = status;
+    node->resolved = r->worker->now;
+    node->resolving = false;
+    wake_resolve_waiters(node);
+    pthread_mutex_unlock(&node->lock);
+    if (status)
+        log_message(LOG_LEVEL_WARNING, "node", "%s: cannot resolve %s: %s", node->name, node->host,
+                    uv_strerror(status));
+    r->worker->busy_tasks--;
+    uv_freeaddrinfo(list);
+    node_unref(node);
+    free(r);
+}
+
+static void start_resolving(struct node *node, struct worker *w)
+{
+    struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_flags = AI_ADDRCONFIG};
+    char port[8];
+    struct resolution *r = xcalloc(1, sizeof *r);
+    snprintf(port, sizeof port, "%u", node->port);
+    r->request.data = r;
+    r->worker = w;
+    r->node = node;
+    int error = uv_getaddrinfo(&w->uv, &r->request, resolved, node->host, port, &hints);
+    if (error) { /* a name that is too long, for one */
+        node->resolve_error = error;
+        node->resolved = w->now;
+        free(r);
+        return;
+    }
+    node->resolving = true;
+    w->busy_tasks++;
+    atomic_fetch_add(&node->references, 1);
+}
+
+int node_resolve(struct node *node, struct node_addresses *out, struct node_resolve *wait,
+                 struct worker *w)
+{
+    int result = 0;
+    pthread_mutex_lock(&node->lock);
+    uint64_t age = w->now - node->resolved,
+             fresh = node->resolve_error ? FAILURE_FRESH : ADDRESSES_FRESH;
+    if (!node->numeric && !node->resolving && (node->resolved == 0 || age >= fresh))
+        start_resolving(node, w);
+    if (node->addresses.count) {
+        *out = node->addresses;
+    } else if (node->resolving) {
+        wait->worker = w;
+        wait->next = node->resolve_waiters;
+        node->resolve_waiters = wait;
+        result = 1;
+    } else {
+        result = node->resolve_error;
+    }
+    pthread_mutex_unlock(&node->lock);
+    return result;
+}
+
+void node_resolve_cancel(struct node *node, struct node_resolve *wait)
+{
+    if (!wait->worker)
+        return;
+    pthread_mutex_lock(&node->lock);
+    for (struct node_resolve **at = &node->resolve_waiters; *at; at = &(*at)->next)
+        if (*at == wait) {
+            *at = wait->next;
+            break;
+        }
+    pthread_mutex_unlock(&node->lock);
+    worker_unpost(wait->worker, &wait->post);
+}
+
+/* ---- the gate ---- */
+
+static void queue_add(struct node *node, struct node_ticket *t)
+{
+    t->state = TICKET_WAITING;
+    t->next = NULL;
+    t->prev = node->last;
+    if (node->last)
+        node->last->next = t;
+    else
+        node->first = t;
+    node->last = t;
+    node->waiting++;
+}
+
+static void queue_remove(struct node *node, struct node_ticket *t)
+{
+    if (t->prev)
+        t->prev->next = t->next;
+    else
+        node->first = t->next;
+    if (t->next)
+        t->next->prev = t->prev;
+    else
+        node->last = t->prev;
+    node->waiting--;
+}
+
+static bool has_place(const struct node *node)
+{
+    unsigned max = atomic_load(&node->group->max_connections);
+    return node->up && (max == 0 || node->active < max);
+}
+
+static void let_in(struct node *node)
+{
+    while (node->first && has_place(node)) {
+        struct node_ticket *t = node->first;
+        queue_remove(node, t);
+        node->active++;
+        t->state = TICKET_GRANTED;
+        worker_post(t->worker, &t->post);
+    }
+}
+
+enum node_ticket_state node_enter(struct node *node, struct node_ticket *t, struct worker *w)
+{
+    pthread_mutex_lock(&node->lock);
+    assert(t->state == TICKET_NONE);
+    t->worker = w;
+    t->node = node;
+    if (has_place(node)) {
+        node->active++;
+        t->state = TICKET_GRANTED;
+    } else if (node->waiting < atomic_load(&node->group->queue_size)) {
+        queue_add(node, t);
+    }
+    enum node_ticket_state state = t->state;
+    pthread_mutex_unlock(&node->lock);
+    return state;
+}
+
+void node_leave(struct node_ticket *t)
+{
+    struct node *node = t->node;
+    if (!node)
+        return;
+    pthread_mutex_lock(&node->lock);
+    if (t->state == TICKET_WAITING) {
+        queue_remove(node, t);
+    } else if (t->state == TICKET_GRANTED) {
+        node->active--;
+        let_in(node);
+    }
+    t->state = TICKET_NONE;
+    pthread_mutex_unlock(&node->lock);
+    worker_unpost(t->worker, &t->post);
+    t->node = NULL;
+}
+
+/* ---- health ---- */
+
+static void log_health(const struct node *node, const char *error)
+{
+    struct log_line l;
+    if (!log_begin(&l, error ? LOG_LEVEL_WARNING : LOG_LEVEL_INFO, log_level(), "node"))
+        return;
+    log_str(&l, "service", node->group->service);
+    log_str(&l, "node", node->name);
+    log_str(&l, "state", error ? "down" : "up");
+    log_str(&l, "reason", error);
+    log_end(&l);
+}
+
+static void set_capabilities(struct node *node, struct str announced)
+{
+    char space[CAPABILITIES_MAX];
+    struct buf out;
+    buf_init(&out, space, sizeof space, sizeof space);
+    proto_filter(node->group->protocol, announced, &out);
+    if (out.full)
+        return;
+    free(node->capabilities);
+    node->capabilities = xstrndup(buf_str(&out).p, buf_len(&out));
+}
+
+void node_checked(struct node *node, const char *error, struct str capabilities)
+{
+    bool good = error == NULL;
+    pthread_mutex_lock(&groups.lock);
+    pthread_mutex_lock(&node->lock);
+    node->streak = good == node->up ? 0 : node->streak + 1;
+    bool turned = node->streak >= atomic_load(good ? &node->group->rise : &node->group->fall);
+    turned = turned && node->streak > 0;
+    if (turned) {
+        node->up = good;
+        node->streak = 0;
+        let_in(node);
+    }
+    if (good)
+        set_capabilities(node, capabilities);
+    pthread_mutex_unlock(&node->lock);
+    merge_capabilities(node->group);
+    pthread_mutex_unlock(&groups.lock);
+    if (turned)
+        log_health(node, error);
+}
+
+bool node_is_up(const struct node *node)
+{
+    return node->up;
+}
+
+static bool check_is_due(struct node *node, uint64_t now)
+{
+    const struct node_group *g = node->group;
+    if (!g->current || g->check_interval == 0 || now < node->next_check)
+        return false;
+    node->next_check = now + g->check_interval;
+    atomic_fetch_add(&node->references, 1);
+    return true;
+}
+
+struct node *node_check_due(uint64_t now)
+{
+    struct node *found = NULL;
+    pthread_mutex_lock(&groups.lock);
+    for (struct node_group *g = groups.first; g && !found; g = g->next)
+        for (size_t i = 0; i < BUCKETS && !found; i++)
+            for (struct node *node = g->table[i]; node && !found; node = node->next)
+                if (check_is_due(node, now))
+                    found = node;
+    pthread_mutex_unlock(&groups.lock);
+    return found;
+}

@@ -1,0 +1,100 @@
+/* SPDX-License-Identifier: ISC
+ *
+ * The back-end nodes of a service, for all workers together: where they are (addresses, resolved
+ * again now and then), the gate before each (a number of places, and a bounded queue served first
+ * come, first served), and whether the checks say that it is up.
+ *
+ * A node is known by its service, host and port from the first login or check that names it; a
+ * reload keeps it. Functions may be called from any thread unless they say otherwise. */
+#ifndef NODE_H
+#define NODE_H
+
+#include "base/addr.h"
+#include "base/log.h"
+#include "worker.h"
+
+struct config;
+struct config_service;
+struct node;
+
+enum { NODE_ADDRESSES_MAX = 8 };
+
+/* What a service's nodes have in common; lives as long as the process. */
+struct node_group;
+
+/* Finds or makes the groups of CONFIG's services, puts them into `config_service.group`, gives
+ * them the service's limits, and makes the nodes that CONFIG names, so that they are checked
+ * before anybody logs in. For the main thread. */
+void node_configure(struct config *config);
+
+/* The node of GROUP at HOST (a name, an address or "unix:/path") and PORT, made where it is new,
+ * with a reference for the caller; NULL when there are too many that are all in use. NAME (NULL:
+ * "host:port") is what logs call it. */
+struct node *node_get(struct node_group *group, const char *name, const char *host, uint16_t port);
+void node_unref(struct node *node);
+
+const char *node_name(const struct node *node);
+const char *node_host(const struct node *node);
+const char *node_service(const struct node *node);
+
+/* What the nodes of GROUP that are up announced, as far as all of them did and a client may be
+ * told; NULL while nothing is known. The text stays. */
+const char *node_capabilities(const struct node_group *group);
+
+/* ---- addresses ---- */
+
+struct node_addresses {
+    struct addr list[NODE_ADDRESSES_MAX];
+    unsigned count;
+};
+
+/* Waits for a name to be resolved; part of what waits. */
+struct node_resolve {
+    struct post post; /* `run` is the waiter's; it asks node_resolve again */
+    struct worker *worker;
+    struct node_resolve *next;
+};
+
+/* Fills OUT: 0. Or 1 while the resolver is being asked: then WAIT's post runs in worker W. Or the
+ * resolver's error (uv_strerror has the words). Old answers serve while new ones are asked for.
+ * For W's thread. */
+int node_resolve(struct node *node, struct node_addresses *out, struct node_resolve *wait,
+                 struct worker *w);
+
+/* Stops waiting; harmless when WAIT is not. For the thread of its worker. */
+void node_resolve_cancel(struct node *node, struct node_resolve *wait);
+
+/* ---- the gate ---- */
+
+enum node_ticket_state { TICKET_NONE, TICKET_WAITING, TICKET_GRANTED };
+
+/* A place at a node or in its queue; part of what wants it. All zero at the start. */
+struct node_ticket {
+    struct post post; /* `run` is the waiter's: a place was granted after waiting */
+    struct worker *worker;
+    struct node *node;
+    struct node_ticket *next, *prev;
+    enum node_ticket_state state;
+};
+
+/* Asks for a place at NODE: TICKET_GRANTED at once, TICKET_WAITING (T's post will run in W), or
+ * TICKET_NONE: the queue is full. While NODE is down everybody waits. */
+enum node_ticket_state node_enter(struct node *node, struct node_ticket *t, struct worker *w);
+
+/* Gives the place, granted or waited for, back, and lets the next one in. Harmless on a ticket
+ * that holds none. For the thread of T's worker. */
+void node_leave(struct node_ticket *t);
+
+/* ---- health ---- */
+
+/* Notes how a check ended; ERROR NULL: well, and CAPABILITIES were announced. `fall` failures in a
+ * row make a node down, `rise` successes up again, and let in who waits. */
+void node_checked(struct node *node, const char *error, struct str capabilities);
+
+bool node_is_up(const struct node *node);
+
+/* Finds a node whose next check is due at NOW (ms, any clock, always the same), sets that of the
+ * next one, and returns it with a reference and its GROUP's service name; or NULL. */
+struct node *node_check_due(uint64_t now);
+
+#endif

@@ -1,0 +1,245 @@
+/* SPDX-License-Identifier: ISC
+ *
+ * THE table of options: a row says the key, the type, the field, the bounds, the default and the
+ * line of help. The reader, -T, proxyd.yaml(5) and conf.d follow from it. What an option must not
+ * be together with another one is in config_check.c. */
+#include "options.h"
+
+#include "config.h"
+
+#define AT(type, member) offsetof(struct type, member)
+
+/* An array: where it is, where its length is, what it is of. */
+#define ARRAY(type, list, number, element)                                                         \
+    .offset = AT(type, list), .count = AT(type, number), .size = sizeof(struct element)
+
+/* ---- words ---- */
+
+static const struct option_word log_formats[] = {
+    {"logfmt", LOG_FORMAT_LOGFMT}, {"json", LOG_FORMAT_JSON}, {0}};
+
+static const struct option_word log_levels[] = {{"error", LOG_LEVEL_ERROR},
+                                                {"warning", LOG_LEVEL_WARNING},
+                                                {"info", LOG_LEVEL_INFO},
+                                                {"debug", LOG_LEVEL_DEBUG},
+                                                {0}};
+
+/* As they are on the wire, which is how OpenSSL has them (RFC 5246, E.1; RFC 8446, 4.2.1). */
+static const struct option_word tls_versions[] = {{"1.2", 0x0303}, {"1.3", 0x0304}, {0}};
+
+static const struct option_word tls_modes[] = {
+    {"none", TLS_NONE}, {"starttls", TLS_STARTTLS}, {"implicit", TLS_IMPLICIT}, {0}};
+
+static const struct option_word map_types[] = {{"file", CONFIG_MAP_FILE}, {0}};
+
+static const struct option_word authentications[] = {
+    {"backend", AUTHENTICATION_BACKEND}, {"proxy", AUTHENTICATION_PROXY}, {0}};
+
+static const struct option_word plaintexts[] = {
+    {"never", PLAINTEXT_NEVER}, {"trusted", PLAINTEXT_TRUSTED}, {"always", PLAINTEXT_ALWAYS}, {0}};
+
+static const struct option_word mechanisms[] = {
+    {"plain", SASL_PLAIN},       {"login", SASL_LOGIN},
+    {"xoauth2", SASL_XOAUTH2},   {"oauthbearer", SASL_OAUTHBEARER},
+    {"external", SASL_EXTERNAL}, {0}};
+
+static const struct option_word backend_logins[] = {
+    {"forward", BACKEND_LOGIN_FORWARD}, {"master", BACKEND_LOGIN_MASTER}, {0}};
+
+static const struct option_word client_addresses[] = {{"none", CLIENT_ADDRESS_NONE},
+                                                      {"proxy_v1", CLIENT_ADDRESS_PROXY_V1},
+                                                      {"proxy_v2", CLIENT_ADDRESS_PROXY_V2},
+                                                      {"auto", CLIENT_ADDRESS_AUTO},
+                                                      {0}};
+
+/* ---- global, log ---- */
+
+static const struct option workers[] = {
+    {"min", &option_number, AT(config, global.workers_min), "1", "256", "1",
+     .help = "how many there are at rest"},
+    {"max", &option_cpus, AT(config, global.workers_max), "1", "256", "auto",
+     .help = "how many there are under load, at most; auto: as many as there are CPUs for us"},
+    {0}};
+
+static const struct option global[] = {
+    {"hostname", &option_hostname, AT(config, global.hostname), .example = "mail.example.org",
+     .help = "the name in greetings; default: the machine's"},
+    {"workers", &option_section, .options = workers,
+     .help = "threads with an event loop each; one more when all are busy, one fewer when idle"},
+    {"user", &option_string, AT(config, global.user), .initial = "proxyd",
+     .help = "who we become after binding, when started as root"},
+    {"control_socket", &option_string, AT(config, global.control_socket),
+     .initial = "/run/proxyd/control.sock", .help = "the path of the socket for proxyctl"},
+    {"shutdown_grace", &option_duration, AT(config, global.shutdown_grace), "0s", "24h", "30s",
+     .help = "how long sessions may go on after TERM"},
+    {"default_domain", &option_hostname, AT(config, global.default_domain),
+     .example = "example.org", .help = "appended to a login without an @"},
+    {"trusted_networks", &option_networks, AT(config, global.trusted_networks), .initial = "[]",
+     .help = "from where logins without TLS are taken and PROXY headers are believed"},
+    {0}};
+
+static const struct option event_level[] = {
+    {"LEVEL", &option_word, AT(config_log_event, level), .words = log_levels}, {0}};
+
+static const struct option logging[] = {
+    {"target", &option_string, AT(config, log.target), .initial = "stderr",
+     .help = "stderr, syslog or the path of a file (USR1 opens it anew)"},
+    {"format", &option_word, AT(config, log.format), .initial = "logfmt", .words = log_formats,
+     .help = "how a line is written"},
+    {"level", &option_word, AT(config, log.level), .initial = "info", .words = log_levels,
+     .help = "what is logged: this and what is worse"},
+    {"events", &option_pairs, ARRAY(config, log.events, log.event_count, config_log_event),
+     .initial = "{}", .options = event_level,
+     .help = "a level of its own for a service, or for config, listener, node or worker"},
+    {0}};
+
+/* ---- tls ---- */
+
+static const struct option sni[] = {
+    {"names", &option_tls_names, AT(tls_sni, names), .example = "[\"*.example.net\"]",
+     .help = "the names that a client may ask for"},
+    {"certificate", &option_files, AT(tls_sni, certificate), .example = "/etc/proxyd/tls/net.pem",
+     .help = "the certificate for these names, with its chain"},
+    {"key", &option_files, AT(tls_sni, key), .example = "/etc/proxyd/tls/net.key",
+     .help = "its private key"},
+    {0}};
+
+static const struct option tls[] = {
+    {"certificate", &option_files, AT(tls_settings, certificate),
+     .example = "/etc/proxyd/tls/mail.pem",
+     .help = "the certificate with its chain, in PEM; a list: one a kind of key (ECDSA, RSA)"},
+    {"key", &option_files, AT(tls_settings, key), .example = "/etc/proxyd/tls/mail.key",
+     .help = "its private key, in PEM; a list: in the order of the certificates"},
+    {"sni", &option_list, ARRAY(tls_settings, sni, sni_count, tls_sni), .initial = "[]",
+     .options = sni, .help = "other certificates for the names that clients ask for (RFC 6066)"},
+    {"min_version", &option_word, AT(tls_settings, min_version), .initial = "1.2",
+     .words = tls_versions, .help = "the lowest version of TLS that is spoken"},
+    {"ciphers", &option_string, AT(tls_settings, ciphers), .example = "\"HIGH:!aNULL:!MD5\"",
+     .help = "for TLS 1.2, in OpenSSL's notation; default: OpenSSL's"},
+    {"client_ca", &option_file, AT(tls_settings, client_ca), .example = "/etc/proxyd/tls/users.pem",
+     .help = "clients are asked for a certificate signed by one of these, in PEM"},
+    {"ticket_keys", &option_keys, AT(tls_settings, ticket_keys),
+     .example = "/etc/proxyd/tls/tickets.key",
+     .help = "session ticket keys, lines of 80 bytes in base64; the first one seals, all open"},
+    {0}};
+
+/* ---- maps, nodes ---- */
+
+static const struct option map[] = {{"type", &option_word, AT(config_map, type), .initial = "file",
+                                     .words = map_types, .help = "what kind of map it is"},
+                                    {"path", &option_file, AT(config_map, path),
+                                     .example = "/etc/proxyd/users.map",
+                                     .help = "of type file: the file, read again when it changes"},
+                                    {0}};
+
+static const struct option node_port[] = {
+    {"PORT", &option_port, AT(config_port, port), .min = "1", .max = "65535"}, {0}};
+
+static const struct option node[] = {
+    {"address", &option_address, AT(config_node, address), .example = "10.0.0.11",
+     .help = "a host, with a port where all its services have the same"},
+    {"ports", &option_pairs, ARRAY(config_node, ports, port_count, config_port), .initial = "{}",
+     .options = node_port, .help = "by service or protocol; default: the service's backend.port"},
+    {0}};
+
+/* ---- services ---- */
+
+static const struct option listener[] = {
+    {"address", &option_address, AT(config_listener, address), .example = "0.0.0.0:$PORT",
+     .help = "HOST:PORT, \"[IPv6]:PORT\" or unix:/PATH"},
+    {"tls", &option_word, AT(config_listener, tls_mode), .initial = "none", .words = tls_modes,
+     .help = "whether TLS is there, is offered, or comes first"},
+    {"proxy_protocol", &option_boolean, AT(config_listener, proxy_protocol), .initial = "false",
+     .help = "connections begin with a PROXY header (v1 or v2), from trusted_networks only"},
+    {NULL, &option_section, AT(config_listener, tls), .options = tls,
+     .help = "also all keys of the section tls, in its place for this listener"},
+    {0}};
+
+static const struct option check[] = {
+    {"interval", &option_duration, AT(config_service, backend.check.interval), "0s", "24h", "10s",
+     .help = "between two checks of a node; 0s: none are made"},
+    {"fall", &option_number, AT(config_service, backend.check.fall), "1", "1000", "3",
+     .help = "so many failures in a row: the node is down"},
+    {"rise", &option_number, AT(config_service, backend.check.rise), "1", "1000", "2",
+     .help = "so many successes in a row: it is up again"},
+    {0}};
+
+static const struct option backend[] = {
+    {"port", &option_port, AT(config_service, backend.port), .min = "1", .max = "65535",
+     .example = "$PORT",
+     .help = "where neither the map nor the node names one; default: the protocol's"},
+    {"tls", &option_word, AT(config_service, backend.tls_mode), .initial = "none",
+     .words = tls_modes, .help = "TLS to the node; starttls: a node without it is not used"},
+    {"ca_file", &option_file, AT(config_service, backend.ca_file),
+     .example = "/etc/proxyd/tls/nodes.pem",
+     .help = "who may have signed the nodes' certificates, in PEM; default: the system's CAs"},
+    {"verify", &option_boolean, AT(config_service, backend.verify), .initial = "true",
+     .help = "whether a node's certificate must be valid and for its name"},
+    {"source_address", &option_ip, AT(config_service, backend.source_address),
+     .example = "10.0.0.2", .help = "where connections to nodes come from; default: the kernel's"},
+    {"connect_timeout", &option_duration, AT(config_service, backend.connect_timeout), "1ms", "1h",
+     "5s", .help = "from connecting to a node to its greeting"},
+    {"max_connections", &option_number, AT(config_service, backend.max_connections), "0", "1000000",
+     "0", .help = "sessions at each node at once; 0: no limit"},
+    {"queue_size", &option_number, AT(config_service, backend.queue_size), "0", "1000000", "64",
+     .help = "logins that wait for a node while it has its max_connections, or is down"},
+    {"queue_timeout", &option_duration, AT(config_service, backend.queue_timeout), "0s", "1h",
+     "10s", .help = "how long they wait"},
+    {"check", &option_section, .options = check,
+     .help = "whether nodes are well: they are greeted and left in the protocol's own words"},
+    {"login", &option_word, AT(config_service, backend.login), .initial = "forward",
+     .words = backend_logins,
+     .help = "forward: the client's own credentials; master: those of the master user"},
+    {"master_user", &option_string, AT(config_service, backend.master_user), .example = "proxyd",
+     .help = "the master user's name; the user's own goes along as SASL PLAIN's authzid"},
+    {"master_password", &option_secret, AT(config_service, backend.master_password),
+     .example = "\"${file:/etc/proxyd/secrets/master}\"",
+     .help = "the master user's password, or where it is"},
+    {"client_address", &option_word, AT(config_service, backend.client_address), .initial = "auto",
+     .words = client_addresses,
+     .help = "how nodes learn the client's address; auto: IMAP ID or XCLIENT, where announced"},
+    {0}};
+
+static const struct option service[] = {
+    {"protocol", &option_protocol, AT(config_service, protocol), .example = "$PROTOCOL",
+     .help = "what is spoken; needed where the service is not called like its protocol"},
+    {"listeners", &option_list, ARRAY(config_service, listeners, listener_count, config_listener),
+     .initial = "[]", .options = listener, .help = "where clients connect"},
+    {"maps", &option_strings, AT(config_service, map_names), .initial = "[]",
+     .help = "the maps that know where a login lives, tried in this order"},
+    {"authentication", &option_word, AT(config_service, authentication), .initial = "backend",
+     .words = authentications,
+     .help = "who checks the password: the node, or we ourselves and then the node"},
+    {"plaintext_auth", &option_word, AT(config_service, plaintext_auth), .initial = "trusted",
+     .words = plaintexts, .help = "from where passwords are taken without TLS"},
+    {"mechanisms", &option_mechanisms, AT(config_service, mechanisms), .initial = "[plain, login]",
+     .words = mechanisms,
+     .help = "how clients may log in; external: by certificate, which needs backend.login: master"},
+    {"failover", &option_address, AT(config_service, failover), .example = "10.0.0.9",
+     .help = "where a login goes that no map knows"},
+    {"capabilities", &option_string, AT(config_service, capabilities),
+     .help = "what is announced before the login; default: what the nodes announce"},
+    {"login_timeout", &option_duration, AT(config_service, login_timeout), "1ms", "24h", "60s",
+     .help = "from accepting a connection to the end of the login"},
+    {"idle_timeout", &option_duration, AT(config_service, idle_timeout), "1ms", "168h", "30m",
+     .help = "how long neither side may say anything after the login"},
+    {"max_errors", &option_number, AT(config_service, max_errors), "1", "1000000", "20",
+     .help = "unknown or malformed commands before the login; then we close"},
+    {"max_auth_errors", &option_number, AT(config_service, max_auth_errors), "1", "1000000", "5",
+     .help = "refused logins of one connection; then we close"},
+    {"backend", &option_section, .options = backend, .help = "the nodes of this service"},
+    {0}};
+
+const struct option options[] = {
+    {"global", &option_section, .options = global, .help = "the process"},
+    {"log", &option_section, .options = logging, .help = "where and how much is logged"},
+    {"tls", &option_section, AT(config, tls), .options = tls,
+     .help = "TLS for all listeners; a listener may have any of these keys for itself"},
+    {"maps", &option_named, ARRAY(config, map_settings, map_setting_count, config_map),
+     .example = "local", .options = map,
+     .help = "which node a login lives on; services ask maps by these names"},
+    {"nodes", &option_named, ARRAY(config, nodes, node_count, config_node), .example = "node1",
+     .options = node, .help = "names for back-end hosts; optional"},
+    {"services", &option_named, ARRAY(config, services, service_count, config_service),
+     .options = service, .help = "what clients connect to; the key names the protocol"},
+    {0}};

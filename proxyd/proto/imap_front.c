@@ -1,0 +1,464 @@
+/* SPDX-License-Identifier: ISC
+ *
+ * The IMAP server that a mail client talks with until its login is whole (RFC 9051 and RFC 3501,
+ * RFC 2971 ID, RFC 4959 SASL-IR, RFC 7888 literals). Does not know mailboxes: after the login
+ * nothing is read here. Called by session.c through the row in protocol.c. */
+#include "base/mem.h"
+#include "proto/imap.h"
+#include "proto/imap_args.h"
+
+#include <string.h>
+
+enum {
+    STATE_COMMAND,
+    STATE_SASL,     /* the next line answers a SASL challenge */
+    STATE_CHALLENGE /* the next line answers the node's error challenge; `pending` is sent then */
+};
+
+enum { PASSWORD_MECHS = 1u << SASL_PLAIN | 1u << SASL_LOGIN };
+
+/* ---- what can be done now ---- */
+
+/* A bearer token on the line is as good as a password. */
+static bool tells_secret(enum sasl_mech mech)
+{
+    return mech != SASL_EXTERNAL;
+}
+
+static unsigned allowed_mechanisms(const struct front *f)
+{
+    unsigned all = f->setup.mechanisms;
+    return f->setup.external ? all : all & ~(1u << SASL_EXTERNAL);
+}
+
+/* Words that depend on TLS and on our own settings, whatever a node announces. */
+static bool is_our_word(struct str word)
+{
+    return memchr("AaLlSs", word.p[0], 6) &&
+           (str_starts(word, "AUTH=") || str_is(word, "LOGINDISABLED") || str_is(word, "SASL-IR") ||
+            str_is(word, "STARTTLS"));
+}
+
+static void write_capabilities(const struct front *f, struct buf *out)
+{
+    struct str rest = str_of(f->setup.capabilities), word;
+    buf_adds(out, "CAPABILITY");
+    while ((word = str_word(&rest)).n)
+        if (!is_our_word(word)) {
+            buf_adds(out, " ");
+            buf_add(out, word.p, word.n);
+        }
+    buf_adds(out, " SASL-IR");
+    if (f->setup.starttls && !f->setup.tls)
+        buf_adds(out, " STARTTLS");
+    if (!f->setup.plaintext || !(f->setup.mechanisms & PASSWORD_MECHS))
+        buf_adds(out, " LOGINDISABLED");
+    for (enum sasl_mech m = 0; m < SASL_MECH_COUNT; m++)
+        if (allowed_mechanisms(f) & 1u << m && (f->setup.plaintext || !tells_secret(m))) {
+            buf_adds(out, " AUTH=");
+            buf_adds(out, sasl_name(m));
+        }
+}
+
+void imap_greet(struct front *f, struct buf *out)
+{
+    buf_adds(out, "* OK [");
+    write_capabilities(f, out);
+    buf_addf(out, "] %s ready\r\n", f->setup.hostname);
+}
+
+/* ---- answers ---- */
+
+void imap_goodbye(struct buf *out, const char *text)
+{
+    buf_addf(out, "* BYE %s\r\n", text);
+}
+
+static enum front_want closing(struct front *f, const char *reason)
+{
+    f->reason = reason;
+    return FRONT_CLOSE;
+}
+
+/* The answer TEXT under the client's tag. */
+static enum front_want tagged(struct front *f, struct buf *out, const char *text)
+{
+    buf_addf(out, "%s %s\r\n", f->tag, text);
+    return FRONT_MORE;
+}
+
+/* As tagged, and one more error. Without being asked for, the bytes of a literal cannot be told
+ * from commands. */
+static enum front_want error(struct front *f, struct imap_args *a, const char *text)
+{
+    f->errors++;
+    tagged(f, a->out, text);
+    if (!imap_args_literal_follows(a))
+        return FRONT_MORE;
+    imap_goodbye(a->out, "Unexpected literal");
+    return closing(f, "unexpected literal");
+}
+
+/* A login that may not come over this line. Counted, or a client could go on for ever. */
+static enum front_want needs_privacy(struct front *f, struct buf *out)
+{
+    f->errors++;
+    f->reason = "plaintext login not allowed";
+    tagged(f, out, "NO [PRIVACYREQUIRED] Start TLS first");
+    return FRONT_REFUSED;
+}
+
+static enum front_want not_parsed(struct front *f, struct imap_args *a, enum imap_parse result)
+{
+    switch (result) {
+    case IMAP_PARSE_MORE:
+        a->used = 0;
+        return FRONT_MORE;
+    case IMAP_PARSE_LONG:
+        imap_goodbye(a->out, "Line too long");
+        return closing(f, "line too long");
+    case IMAP_PARSE_NUL:
+        imap_goodbye(a->out, "NUL in a command");
+        return closing(f, "NUL in a command");
+    case IMAP_PARSE_TOOBIG:
+        return error(f, a, "NO [TOOBIG] Literal too large");
+    default:
+        return error(f, a, "BAD Invalid arguments");
+    }
+}
+
+/* ---- commands ---- */
+
+static enum front_want run_capability(struct front *f, struct imap_args *a)
+{
+    buf_adds(a->out, "* ");
+    write_capabilities(f, a->out);
+    buf_adds(a->out, "\r\n");
+    return tagged(f, a->out, "OK CAPABILITY completed");
+}
+
+static enum front_want run_noop(struct front *f, struct imap_args *a)
+{
+    return tagged(f, a->out, "OK NOOP completed");
+}
+
+static enum front_want run_logout(struct front *f, struct imap_args *a)
+{
+    imap_goodbye(a->out, "Logging out");
+    tagged(f, a->out, "OK LOGOUT completed");
+    return FRONT_QUIT;
+}
+
+static enum front_want run_starttls(struct front *f, struct imap_args *a)
+{
+    if (f->setup.tls)
+        return error(f, a, "BAD TLS is on already");
+    if (!f->setup.starttls)
+        return error(f, a, "BAD TLS is not available");
+    tagged(f, a->out, "OK Begin TLS negotiation now");
+    return FRONT_STARTTLS;
+}
+
+static enum imap_parse parse_id(struct imap_args *a)
+{
+    struct imap_string s;
+    enum imap_parse r;
+    if (!imap_args_char(a, ' '))
+        return IMAP_PARSE_BAD;
+    if (!imap_args_char(a, '('))
+        return str_is(imap_args_word(a), "NIL") && imap_args_end(a) ? IMAP_PARSE_OK
+                                                                    : IMAP_PARSE_BAD;
+    while (!imap_args_char(a, ')')) {
+        if ((r = imap_args_string(a, &s)) != IMAP_PARSE_OK)
+            return r;
+        imap_args_char(a, ' ');
+    }
+    return imap_args_end(a) ? IMAP_PARSE_OK : IMAP_PARSE_BAD;
+}
+
+static enum front_want run_id(struct front *f, struct imap_args *a)
+{
+    enum imap_parse result = parse_id(a);
+    if (result != IMAP_PARSE_OK)
+        return not_parsed(f, a, result);
+    buf_adds(a->out, "* ID (\"name\" \"proxyd\")\r\n");
+    return tagged(f, a->out, "OK ID completed");
+}
+
+static enum imap_parse parse_login(struct imap_args *a, struct imap_string *login,
+                                   struct imap_string *password)
+{
+    enum imap_parse r;
+    if (!imap_args_char(a, ' '))
+        return IMAP_PARSE_BAD;
+    if ((r = imap_args_string(a, login)) != IMAP_PARSE_OK)
+        return r;
+    if (!imap_args_char(a, ' '))
+        return IMAP_PARSE_BAD;
+    if ((r = imap_args_string(a, password)) != IMAP_PARSE_OK)
+        return r;
+    return imap_args_end(a) ? IMAP_PARSE_OK : IMAP_PARSE_BAD;
+}
+
+static enum front_want run_login(struct front *f, struct imap_args *a)
+{
+    struct imap_string login, password;
+    bool offered = f->setup.mechanisms & PASSWORD_MECHS;
+    a->ask = offered && f->setup.plaintext;
+    enum imap_parse result = parse_login(a, &login, &password);
+    if (result != IMAP_PARSE_OK && result != IMAP_PARSE_UNASKED)
+        return not_parsed(f, a, result);
+    if (!offered)
+        return error(f, a, "NO [CANNOT] LOGIN is not available");
+    if (!f->setup.plaintext)
+        return needs_privacy(f, a->out);
+    creds_wipe(f->creds);
+    creds_set(f->creds, imap_string_text(&login), imap_string_text(&password));
+    return FRONT_LOGIN;
+}
+
+static enum front_want sasl_line(struct front *f, struct imap_args *a, struct str response)
+{
+    f->state = STATE_COMMAND;
+    switch (sasl_step(&f->sasl, response)) {
+    case SASL_CONTINUE:
+        f->state = STATE_SASL;
+        buf_addf(a->out, "+ %s\r\n", f->sasl.challenge);
+        return FRONT_MORE;
+    case SASL_DONE:
+        return FRONT_LOGIN;
+    case SASL_CANCELLED:
+        creds_wipe(f->creds);
+        return error(f, a, "BAD AUTHENTICATE cancelled");
+    default:
+        creds_wipe(f->creds);
+        return error(f, a, "BAD Invalid SASL response");
+    }
+}
+
+static enum front_want run_authenticate(struct front *f, struct imap_args *a)
+{
+    enum sasl_mech mech;
+    if (!imap_args_char(a, ' '))
+        return error(f, a, "BAD Expected a mechanism");
+    struct str name = imap_args_word(a), response = {NULL, 0};
+    if (imap_args_char(a, ' '))
+        response = a->line;
+    if (!sasl_find(name, allowed_mechanisms(f), &mech))
+        return error(f, a, "NO [CANNOT] This mechanism is not available");
+    if (!f->setup.plaintext && tells_secret(mech))
+        return needs_privacy(f, a->out);
+    sasl_start(&f->sasl, mech, f->creds, f->setup.external);
+    return sasl_line(f, a, response);
+}
+
+static const struct command {
+    const char *name;
+    bool arguments;
+    enum front_want (*run)(struct front *f, struct imap_args *a);
+} commands[] = {
+    {"LOGIN", true, run_login},    {"AUTHENTICATE", true, run_authenticate},
+    {"ID", true, run_id},          {"CAPABILITY", false, run_capability},
+    {"NOOP", false, run_noop},     {"STARTTLS", false, run_starttls},
+    {"LOGOUT", false, run_logout},
+};
+
+/* RFC 9051, 9.: tag = 1*<any ASTRING-CHAR except "+">. */
+static bool is_tag(struct str tag)
+{
+    if (tag.n == 0 || tag.n > PROTO_TAG_MAX)
+        return false;
+    for (size_t i = 0; i < tag.n; i++)
+        if (tag.p[i] <= ' ' || tag.p[i] > '~' || memchr("(){%*\"\\+", tag.p[i], 8))
+            return false;
+    return true;
+}
+
+static enum front_want command_line(struct front *f, struct imap_args *a)
+{
+    struct str tag = imap_args_word(a);
+    if (!is_tag(tag)) {
+        memcpy(f->tag, "*", 2);
+        return error(f, a, "BAD Expected a tag and a command");
+    }
+    memcpy(f->tag, tag.p, tag.n);
+    f->tag[tag.n] = 0;
+    imap_args_char(a, ' ');
+    struct str name = imap_args_word(a);
+    for (size_t i = 0; i < sizeof commands / sizeof *commands; i++)
+        if (str_is(name, commands[i].name)) {
+            if (!commands[i].arguments && !imap_args_end(a))
+                return error(f, a, "BAD Unexpected arguments");
+            return commands[i].run(f, a);
+        }
+    return error(f, a, "BAD Unknown command, or not before the login");
+}
+
+/* ---- the end of a login ---- */
+
+static enum front_want after_refusal(struct front *f, struct buf *out)
+{
+    if (f->auth_errors < f->setup.max_auth_errors)
+        return FRONT_MORE;
+    imap_goodbye(out, "Too many failed logins");
+    return closing(f, "too many failed logins");
+}
+
+/* A refusal for reasons that may pass; such a login was not a wrong one (RFC 5530, 3.). */
+static bool is_temporary(struct str answer)
+{
+    static const char *const codes[] = {"NO [UNAVAILABLE]", "NO [INUSE]", "NO [SERVERBUG]",
+                                        "NO [LIMIT]"};
+    for (size_t i = 0; i < sizeof codes / sizeof *codes; i++)
+        if (str_starts(answer, codes[i]))
+            return true;
+    return false;
+}
+
+/* Cuts the last line, which is the tagged one, off the node's words. */
+static struct str last_line(struct str *words)
+{
+    const char *lf = words->n > 2 ? memrchr(words->p, '\n', words->n - 2) : NULL;
+    size_t head = lf ? (size_t)(lf - words->p) + 1 : 0;
+    struct str last = {words->p + head, words->n - head};
+    words->n = head;
+    return last;
+}
+
+/* The node's words under the client's tag. What a node can do before the login is no news for the
+ * client, who goes on talking with us after a refusal. */
+static void pass_on(const struct front *f, const struct back *b, bool refused, struct buf *out)
+{
+    struct str rest = buf_str(&b->reply), answer = last_line(&rest), line;
+    size_t used;
+    while (rest.n && str_line(rest, &line, &used)) {
+        if (!refused || !str_starts(line, "* CAPABILITY"))
+            buf_add(out, rest.p, used);
+        rest = (struct str){rest.p + used, rest.n - used};
+    }
+    buf_adds(out, f->tag);
+    buf_adds(out, " ");
+    buf_add(out, answer.p, answer.n);
+}
+
+/* The node's refusal. A token mechanism's error challenge is the client's to answer first. */
+static enum front_want refuse(struct front *f, const struct back *b, struct buf *out)
+{
+    struct str words = buf_str(&b->reply);
+    if (!is_temporary(last_line(&words)))
+        f->auth_errors++;
+    if (buf_len(&b->challenge) == 0) {
+        pass_on(f, b, true, out);
+        return after_refusal(f, out);
+    }
+    pass_on(f, b, true, &f->pending);
+    buf_adds(out, "+ ");
+    buf_add(out, buf_str(&b->challenge).p, buf_len(&b->challenge));
+    buf_adds(out, "\r\n");
+    f->state = STATE_CHALLENGE;
+    return FRONT_MORE;
+}
+
+static enum front_want challenge_line(struct front *f, struct buf *out)
+{
+    f->state = STATE_COMMAND;
+    buf_add(out, buf_str(&f->pending).p, buf_len(&f->pending));
+    buf_free(&f->pending);
+    return after_refusal(f, out);
+}
+
+static enum front_want give_answer(struct front *f, enum verdict verdict, const struct back *b,
+                                   struct buf *out)
+{
+    switch (verdict) {
+    case VERDICT_OK:
+        pass_on(f, b, false, out);
+        return FRONT_MORE;
+    case VERDICT_NODE_REFUSED:
+        return refuse(f, b, out);
+    case VERDICT_AUTH_FAILED:
+        f->auth_errors++;
+        tagged(f, out, "NO [AUTHENTICATIONFAILED] Authentication failed");
+        return after_refusal(f, out);
+    case VERDICT_NODE_DOWN:
+        return tagged(f, out, "NO [UNAVAILABLE] The mailbox cannot be reached, try again later");
+    case VERDICT_BUSY:
+        return tagged(f, out, "NO [UNAVAILABLE] Too busy, try again later");
+    case VERDICT_TEMPORARY:
+        break;
+    }
+    return tagged(f, out, "NO [UNAVAILABLE] Temporary failure, try again later");
+}
+
+enum front_want imap_answer(struct front *f, enum verdict verdict, const struct back *b,
+                            struct buf *out)
+{
+    enum front_want want = give_answer(f, verdict, b, out);
+    return out->full || f->pending.full ? closing(f, "answers are not taken") : want;
+}
+
+/* ---- reading ---- */
+
+/* What stands at the start of the input; `used` is 0 when it is not whole yet. */
+static enum front_want take(struct front *f, struct imap_args *a)
+{
+    enum imap_parse result = imap_args_begin(a);
+    if (result != IMAP_PARSE_OK)
+        return not_parsed(f, a, result);
+    if (!f->talked && proto_is_http(a->line))
+        return closing(f, "HTTP on a mail port");
+    f->talked = true;
+    switch (f->state) {
+    case STATE_SASL:
+        return sasl_line(f, a, a->line);
+    case STATE_CHALLENGE:
+        return challenge_line(f, a->out);
+    default:
+        return command_line(f, a);
+    }
+}
+
+enum front_want imap_read(struct front *f, struct buf *in, struct buf *out)
+{
+    for (;;) {
+        if (f->errors >= f->setup.max_errors) {
+            imap_goodbye(out, "Too many errors");
+            return closing(f, "too many errors");
+        }
+        if (buf_len(in) == 0)
+            return FRONT_MORE;
+        struct imap_args a = {.in = in->data + in->start,
+                              .n = buf_len(in),
+                              .continued = &f->continued,
+                              .ask = true,
+                              .out = out};
+        enum front_want want = take(f, &a);
+        if (a.used) {
+            buf_take(in, (uint32_t)a.used);
+            f->continued = 0;
+        }
+        if (out->full)
+            return closing(f, "answers are not taken");
+        if (want != FRONT_MORE || a.used == 0)
+            return want;
+    }
+}
+
+/* ---- what a client may be told of a node ---- */
+
+/* Commands of nodes that a proxy cannot carry, or that are between it and them alone. */
+static bool is_hidden(struct str word)
+{
+    return is_our_word(word) || str_starts(word, "COMPRESS=") || str_starts(word, "X-") ||
+           str_starts(word, "XCLIENT") || str_starts(word, "XPROXY") ||
+           str_is(word, "LOGIN-REFERRALS") || str_is(word, "MAILBOX-REFERRALS") ||
+           str_is(word, "UNAUTHENTICATE");
+}
+
+bool imap_announce(struct str word)
+{
+    for (size_t i = 0; i < word.n; i++)
+        if (word.p[i] <= ' ' || word.p[i] > '~' || memchr("(){%*\"\\],", word.p[i], 9))
+            return false;
+    return word.n > 0 && !is_hidden(word);
+}

@@ -1,0 +1,119 @@
+/* SPDX-License-Identifier: ISC
+ *
+ * The table of protocols, and what all fronts and backs have in common. A protocol is two files
+ * and a row here; see proto.h. */
+#include "proto/imap.h"
+#include "proto/pop3.h"
+
+#include <string.h>
+
+static const struct protocol imap = {
+    .name = "imap",
+    .alpn = "imap",
+    .port = 143,
+    .capabilities = "IMAP4rev1",
+    .separator = ' ',
+    .greet = imap_greet,
+    .read = imap_read,
+    .answer = imap_answer,
+    .goodbye = imap_goodbye,
+    .back_read = imap_back_read,
+    .announce = imap_announce,
+};
+
+static const struct protocol pop3 = {
+    .name = "pop3",
+    .alpn = "pop3",
+    .port = 110,
+    .capabilities = "TOP,UIDL",
+    .separator = ',',
+    .greet = pop3_greet,
+    .read = pop3_read,
+    .answer = pop3_answer,
+    .goodbye = pop3_goodbye,
+    .back_read = pop3_back_read,
+    .announce = pop3_announce,
+};
+
+static const struct protocol *const protocols[] = {&imap, &pop3, NULL};
+
+const struct protocol *const *protocol_all(void)
+{
+    return protocols;
+}
+
+const struct protocol *protocol_find(const char *name)
+{
+    for (const struct protocol *const *p = protocols; *p; p++)
+        if (str_is(str_of(name), (*p)->name))
+            return *p;
+    return NULL;
+}
+
+void front_init(struct front *f, const struct front_setup *setup, struct creds *creds)
+{
+    *f = (struct front){.setup = *setup, .creds = creds};
+    buf_init(&f->pending, NULL, 0, PROTO_IN_MAX + PROTO_TAG_MAX + 1);
+}
+
+void front_free(struct front *f)
+{
+    buf_free(&f->pending);
+}
+
+void back_init(struct back *b, const struct back_setup *setup)
+{
+    b->setup = *setup;
+    b->state = b->waiting = 0;
+    b->error = NULL;
+    buf_init(&b->capabilities, b->capabilities_space, sizeof b->capabilities_space, PROTO_LINE_MAX);
+    buf_init(&b->reply, b->reply_space, sizeof b->reply_space, PROTO_IN_MAX);
+    buf_init(&b->challenge, NULL, 0, PROTO_LINE_MAX);
+}
+
+void back_free(struct back *b)
+{
+    buf_free(&b->capabilities);
+    buf_free(&b->reply);
+    buf_free(&b->challenge);
+}
+
+bool proto_is_http(struct str line)
+{
+    static const char version[] = " HTTP/";
+    size_t n = sizeof version - 1;
+    const char *at = line.n ? memrchr(line.p, ' ', line.n) : NULL;
+    size_t left = at ? line.n - (size_t)(at - line.p) : 0;
+    return left > n && memcmp(at, version, n) == 0 && at[n] >= '0' && at[n] <= '9';
+}
+
+struct str proto_entry(struct str *list, char separator)
+{
+    while (list->n && (*list->p == ' ' || *list->p == separator))
+        *list = (struct str){list->p + 1, list->n - 1};
+    const char *end = list->n ? memchr(list->p, separator, list->n) : NULL;
+    struct str entry = {list->p, end ? (size_t)(end - list->p) : list->n};
+    *list = (struct str){list->p + entry.n, list->n - entry.n};
+    while (entry.n && entry.p[entry.n - 1] == ' ')
+        entry.n--;
+    return entry;
+}
+
+bool proto_has(struct str list, char separator, struct str entry)
+{
+    while (list.n)
+        if (str_eq_nocase(proto_entry(&list, separator), entry))
+            return true;
+    return false;
+}
+
+void proto_filter(const struct protocol *p, struct str announced, struct buf *out)
+{
+    struct str entry;
+    while ((entry = proto_entry(&announced, p->separator)).n) {
+        if (!p->announce(entry) || proto_has(buf_str(out), p->separator, entry))
+            continue;
+        buf_add(out, entry.p, entry.n);
+        buf_add(out, &p->separator, 1);
+    }
+}

@@ -1,0 +1,220 @@
+/* SPDX-License-Identifier: ISC
+ *
+ * A worker's loop: see worker.h. A round is: wait, the events, timers, libuv, what is to be run
+ * soon. What a round frees (a session) is freed last, for a later event of the same round may
+ * still name it. */
+#include "worker.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <sys/epoll.h>
+#include <time.h>
+#include <unistd.h>
+
+enum { EVENTS = 256 };
+
+static void ring_init(struct post *head)
+{
+    head->next = head->prev = head;
+}
+
+static void ring_add(struct post *head, struct post *p)
+{
+    p->next = head;
+    p->prev = head->prev;
+    head->prev->next = p;
+    head->prev = p;
+}
+
+static void ring_remove(struct post *p)
+{
+    p->next->prev = p->prev;
+    p->prev->next = p->next;
+    p->next = p->prev = NULL;
+}
+
+/* The oldest post of the ring that other threads fill, one at a time: until it is out of there
+ * worker_unpost can take it back. */
+static struct post *next_post(struct worker *w)
+{
+    pthread_mutex_lock(&w->lock);
+    struct post *p = w->posts.next;
+    if (p != &w->posts)
+        ring_remove(p);
+    pthread_mutex_unlock(&w->lock);
+    return p != &w->posts ? p : NULL;
+}
+
+static void run_posts(uv_async_t *wake)
+{
+    struct worker *w = wake->data;
+    for (struct post *p; (p = next_post(w)) != NULL;)
+        p->run(p);
+}
+
+/* Only what was asked for up to now: a post that asks again has its turn in the next round. */
+static void run_soon(struct worker *w)
+{
+    if (w->soon.next == &w->soon)
+        return;
+    struct post *last = w->soon.prev;
+    for (bool end = false; !end;) {
+        struct post *p = w->soon.next;
+        end = p == last;
+        ring_remove(p);
+        p->run(p);
+    }
+}
+
+/* How long the round may wait for events, in ms; -1: for ever. */
+static int patience(struct worker *w)
+{
+    int uv = uv_backend_timeout(&w->uv);
+    if (w->soon.next != &w->soon)
+        return 0;
+    if (w->wheel.count == 0)
+        return uv;
+    int tick = (int)(WHEEL_TICK - w->now % WHEEL_TICK);
+    return uv < 0 || tick < uv ? tick : uv;
+}
+
+static void round_once(struct worker *w)
+{
+    struct epoll_event events[EVENTS];
+    bool uv_ready = false;
+    int n = epoll_wait(w->epoll, events, EVENTS, patience(w));
+    assert(n >= 0 || errno == EINTR);
+    uv_update_time(&w->uv);
+    w->now = uv_now(&w->uv);
+    for (int i = 0; i < n; i++) {
+        struct watch *watch = events[i].data.ptr;
+        if (watch)
+            watch->ready(watch, events[i].events);
+        else
+            uv_ready = true;
+    }
+    wheel_run(&w->wheel, w->now);
+    if (uv_ready || uv_backend_timeout(&w->uv) == 0)
+        uv_run(&w->uv, UV_RUN_NOWAIT);
+    run_soon(w);
+}
+
+/* Nothing is left to do, and from now on nothing can be asked for. */
+static bool finished(struct worker *w)
+{
+    if (!w->leaving || w->session_count || w->busy_tasks || w->soon.next != &w->soon)
+        return false;
+    pthread_mutex_lock(&w->lock);
+    w->ended = w->posts.next == &w->posts;
+    pthread_mutex_unlock(&w->lock);
+    return w->ended;
+}
+
+static void *run(void *arg)
+{
+    struct worker *w = arg;
+    while (!finished(w))
+        round_once(w);
+    uv_close((uv_handle_t *)&w->wake, NULL);
+    uv_run(&w->uv, UV_RUN_DEFAULT);
+    w->at_end();
+    return NULL;
+}
+
+struct worker *worker_start(void (*at_end)(void))
+{
+    struct worker *w = xcalloc(1, sizeof *w);
+    struct epoll_event event = {.events = EPOLLIN, .data.ptr = NULL};
+    w->epoll = epoll_create1(EPOLL_CLOEXEC);
+    int failed = uv_loop_init(&w->uv) || uv_async_init(&w->uv, &w->wake, run_posts) ||
+                 w->epoll < 0 ||
+                 epoll_ctl(w->epoll, EPOLL_CTL_ADD, uv_backend_fd(&w->uv), &event) != 0;
+    assert(!failed);
+    w->wake.data = w;
+    w->at_end = at_end;
+    w->now = uv_now(&w->uv);
+    w->scratch = xmalloc(WORKER_SCRATCH);
+    wheel_init(&w->wheel, w->now);
+    ring_init(&w->soon);
+    ring_init(&w->posts);
+    pthread_mutex_init(&w->lock, NULL);
+    failed = pthread_create(&w->thread, NULL, run, w);
+    assert(!failed);
+    return w;
+}
+
+bool worker_ended(struct worker *w)
+{
+    pthread_mutex_lock(&w->lock);
+    bool ended = w->ended;
+    pthread_mutex_unlock(&w->lock);
+    return ended;
+}
+
+void worker_join(struct worker *w)
+{
+    pthread_join(w->thread, NULL);
+    uv_loop_close(&w->uv);
+    close(w->epoll);
+    pool_free(&w->session_pool);
+    pool_free(&w->login_pool);
+    pthread_mutex_destroy(&w->lock);
+    free(w->scratch);
+    free(w);
+}
+
+int worker_watch(struct worker *w, int fd, struct watch *watch)
+{
+    struct epoll_event event = {
+        .events = EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET,
+        .data.ptr = watch,
+    };
+    return epoll_ctl(w->epoll, EPOLL_CTL_ADD, fd, &event) == 0 ? 0 : errno;
+}
+
+bool worker_post(struct worker *w, struct post *p)
+{
+    pthread_mutex_lock(&w->lock);
+    assert(!p->next);
+    bool runs = !w->ended;
+    if (runs) {
+        ring_add(&w->posts, p);
+        uv_async_send(&w->wake); /* under the lock: the handle is closed once `ended` is set */
+    }
+    pthread_mutex_unlock(&w->lock);
+    return runs;
+}
+
+void worker_unpost(struct worker *w, struct post *p)
+{
+    pthread_mutex_lock(&w->lock);
+    if (p->next)
+        ring_remove(p);
+    pthread_mutex_unlock(&w->lock);
+}
+
+void worker_soon(struct worker *w, struct post *p)
+{
+    if (!p->next)
+        ring_add(&w->soon, p);
+}
+
+void worker_timer(struct worker *w, struct timer *t, uint64_t ms)
+{
+    wheel_set(&w->wheel, t, w->now + ms);
+}
+
+void worker_timer_clear(struct worker *w, struct timer *t)
+{
+    wheel_clear(&w->wheel, t);
+}
+
+uint64_t worker_cpu(const struct worker *w)
+{
+    clockid_t clock;
+    struct timespec t = {0};
+    if (pthread_getcpuclockid(w->thread, &clock) == 0)
+        clock_gettime(clock, &t);
+    return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
+}

@@ -1,0 +1,96 @@
+/* SPDX-License-Identifier: ISC
+ *
+ * A worker: one thread with one libuv loop and, in front of it, an epoll set of its own for the
+ * sockets of its sessions.
+ *
+ * Why not uv_poll_t for those: it takes six system calls for each descriptor over its life and two
+ * more whenever the interest changes; here a socket is registered once, edge-triggered, for both
+ * directions. libuv's own descriptor is one more in that set, so the thread pool, name resolution
+ * and whatever else libuv does works as in any program of its kind (the way that libuv documents
+ * for embedding: uv_backend_fd and uv_backend_timeout).
+ *
+ * Everything in here is for the worker's own thread unless it says otherwise. */
+#ifndef WORKER_H
+#define WORKER_H
+
+#include "base/mem.h"
+#include "base/wheel.h"
+
+#include <pthread.h>
+#include <stdbool.h>
+#include <uv.h>
+
+struct checker;
+struct listeners;
+struct session;
+
+enum { WORKER_SCRATCH = 256 * 1024 }; /* bytes */
+
+/* A descriptor's place in the epoll set; part of what it belongs to. */
+struct watch {
+    /* EVENTS as epoll_wait gave them: new since the last call. */
+    void (*ready)(struct watch *watch, uint32_t events);
+};
+
+/* Something to be run by a worker; part of what it is about, so that asking for it cannot fail. */
+struct post {
+    struct post *next, *prev; /* NULL: not under way */
+    void (*run)(struct post *post);
+};
+
+struct worker {
+    uv_loop_t uv;
+    int epoll;
+    pthread_t thread;
+    void (*at_end)(void);
+    uint64_t now; /* ms, of this round */
+    struct wheel wheel;
+    char *scratch; /* WORKER_SCRATCH bytes; nothing stays there from one event to the next */
+    struct pool session_pool, login_pool;
+
+    struct listeners *listeners; /* listener.c's */
+    struct checker *checker;     /* check.c's; NULL: another worker checks the nodes */
+    struct session *sessions;    /* all of them, linked by session.c */
+    size_t session_count;
+    bool leaving;        /* ends when nothing is left to do; set by listener.c */
+    unsigned busy_tasks; /* what else has to end first: checks, jobs in the thread pool */
+
+    struct post soon; /* ring: to be run in this round */
+    uv_async_t wake;
+    pthread_mutex_t lock;
+    struct post posts; /* ring, under the lock: from other threads */
+    bool ended;        /* under the lock: takes no posts any more */
+};
+
+/* Starts a worker; it has no listeners yet and lives until it is `leaving`. AT_END is called last
+ * in its thread. For the main thread. */
+struct worker *worker_start(void (*at_end)(void));
+
+/* Whether W has nothing left to do and ends; then worker_join does not wait for long. */
+bool worker_ended(struct worker *w);
+
+/* Waits for the thread's end and frees W. For the main thread. */
+void worker_join(struct worker *w);
+
+/* Registers FD for both directions, edge-triggered, until it is closed; returns 0 or an errno. */
+int worker_watch(struct worker *w, int fd, struct watch *watch);
+
+/* Runs P in W soon, in the order of asking; false when W has ended. From any thread; P must not be
+ * under way. */
+bool worker_post(struct worker *w, struct post *p);
+
+/* Takes P, sent by worker_post, back if it has not run yet. */
+void worker_unpost(struct worker *w, struct post *p);
+
+/* Runs P in this round, after the events that are being handled. Does nothing if it is under way.
+ */
+void worker_soon(struct worker *w, struct post *p);
+
+/* Sets a timer to fire MS from now; clears it. */
+void worker_timer(struct worker *w, struct timer *t, uint64_t ms);
+void worker_timer_clear(struct worker *w, struct timer *t);
+
+/* CPU time that W's thread has used, in ns. From any thread. */
+uint64_t worker_cpu(const struct worker *w);
+
+#endif

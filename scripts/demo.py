@@ -1,0 +1,187 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: ISC
+"""The demo: see scripts/demo, which installs and builds what this needs. The parties are those of the
+end-to-end tests."""
+import argparse
+import imaplib
+import os
+import poplib
+import shutil
+import signal
+import ssl
+import subprocess
+import sys
+import tempfile
+import time
+
+ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+sys.path.insert(0, os.path.join(ROOT, 'tests', 'e2e'))
+sys.dont_write_bytecode = True
+
+from authority import Authority  # noqa: E402
+from dovecot import Dovecot  # noqa: E402
+from wire import free_port  # noqa: E402
+
+BINARY = os.path.abspath(os.environ.get('PROXYD') or os.path.join(ROOT, 'build', 'proxyd'))
+USERS = {'alice@example.org': 'alice-secret', 'bob@example.org': 'bob-secret'}
+
+CONFIGURATION = '''\
+global: {{hostname: localhost, user: nobody, default_domain: example.org}}
+tls: {{certificate: {certificate}, key: {key}}}
+maps:
+  local: {{type: file, path: {folder}/users.map}}
+nodes:
+  node1: {{address: 127.0.0.1, ports: {{imap: {node1[imap]}, pop3: {node1[pop3]}}}}}
+  node2: {{address: 127.0.0.1, ports: {{imap: {node2[imap]}, pop3: {node2[pop3]}}}}}
+services:
+  imap:
+    listeners:
+      - {{address: "127.0.0.1:{port[imap]}", tls: starttls}}
+      - {{address: "127.0.0.1:{port[imaps]}", tls: implicit}}
+    maps: [local]
+  pop3:
+    listeners:
+      - {{address: "127.0.0.1:{port[pop3]}", tls: starttls}}
+      - {{address: "127.0.0.1:{port[pop3s]}", tls: implicit}}
+    maps: [local]
+'''
+
+INTRODUCTION = '''
+Alice lives on node1, Bob on node2; both nodes are Dovecot. proxyd finds out by {folder}/users.map
+and is set up by {folder}/proxyd.yaml: change them, the map is read again by itself, the rest on kill -HUP {pid}.
+Passwords: alice-secret, bob-secret. To try, in another terminal:
+
+  curl --cacert {folder}/ca.pem -u alice@example.org:alice-secret 'imaps://localhost:{port[imaps]}/INBOX;MAILINDEX=1'
+  curl --cacert {folder}/ca.pem -u bob@example.org:bob-secret pop3s://localhost:{port[pop3s]}/1
+  curl --cacert {folder}/ca.pem --ssl-reqd -u bob:bob-secret imap://localhost:{port[imap]}/
+  openssl s_client -quiet -crlf -CAfile {folder}/ca.pem -starttls imap -connect localhost:{port[imap]}
+      then: a LOGIN alice@example.org alice-secret    b SELECT INBOX    c LOGOUT
+  openssl s_client -quiet -crlf -CAfile {folder}/ca.pem -connect localhost:{port[pop3s]}
+      then: USER bob@example.org    PASS bob-secret    LIST    QUIT
+
+Ctrl-C ends everything. proxyd's log:
+'''
+
+
+class Demo:
+    def __init__(self):
+        self.folder = tempfile.mkdtemp(prefix='proxyd-demo-')
+        os.chmod(self.folder, 0o755)  # the nodes, and proxyd when root starts it, are nobody
+        self.port = {name: free_port() for name in ('imap', 'imaps', 'pop3', 'pop3s')}
+        self.nodes, self.process = [], None
+
+    def write(self, name, content):
+        with open(os.path.join(self.folder, name), 'w') as file:
+            file.write(content)
+
+    def start(self, log):
+        certificate, key = Authority(self.folder).issue('localhost', 'DNS:localhost,IP:127.0.0.1')
+        for name in 'node1', 'node2':
+            node = Dovecot(os.path.join(self.folder, name), USERS, trusted='127.0.0.1')
+            self.nodes.append(node)
+            for login in USERS:
+                node.deliver(login, f'This is {name}', f'The mailbox of {login} on {name}.')
+            node.start()
+        self.write('users.map', 'alice@example.org   node1\nbob@example.org     node2\n')
+        self.write('proxyd.yaml', CONFIGURATION.format(
+            folder=self.folder, certificate=certificate, key=key, port=self.port,
+            node1=self.nodes[0].port, node2=self.nodes[1].port))
+        # A session of its own: Ctrl-C is for us, who then stop everybody in turn.
+        self.process = subprocess.Popen([BINARY, '-c', os.path.join(self.folder, 'proxyd.yaml')], stderr=log,
+                                        stdin=subprocess.DEVNULL, start_new_session=True)
+        deadline = time.monotonic() + 10
+        while not Dovecot.answers(self.port['imap']):
+            if self.process.poll() is not None or time.monotonic() > deadline:
+                raise AssertionError(f'proxyd does not start (exit status {self.process.poll()})')
+            time.sleep(0.02)
+
+    def stop(self):
+        if self.process:
+            self.process.terminate()
+            try:
+                self.process.wait(5)
+            except subprocess.TimeoutExpired:
+                self.process.kill()
+        for node in self.nodes:
+            node.stop()
+        shutil.rmtree(self.folder)
+
+    # ---- --check ----
+
+    def imap(self, login, implicit):
+        """The text of the user's last message, over IMAP."""
+        context = ssl.create_default_context(cafile=os.path.join(self.folder, 'ca.pem'))
+        if implicit:
+            client = imaplib.IMAP4_SSL('localhost', self.port['imaps'], ssl_context=context, timeout=10)
+        else:
+            client = imaplib.IMAP4('localhost', self.port['imap'], timeout=10)
+            client.starttls(context)
+        with client:
+            client.login(login, USERS[login])
+            count = client.select()[1][0].decode()
+            return client.fetch(count, '(BODY.PEEK[TEXT])')[1][0][1].decode()
+
+    def pop3(self, login, implicit):
+        context = ssl.create_default_context(cafile=os.path.join(self.folder, 'ca.pem'))
+        if implicit:
+            client = poplib.POP3_SSL('localhost', self.port['pop3s'], context=context, timeout=10)
+        else:
+            client = poplib.POP3('localhost', self.port['pop3'], timeout=10)
+            client.stls(context)
+        client.user(login)
+        client.pass_(USERS[login])
+        lines = client.retr(client.stat()[0])[1]
+        client.quit()
+        return b'\n'.join(lines).decode()
+
+    def check(self):
+        """Tries all ways; returns whether each led to the user's own node."""
+        good = True
+        for login, node in zip(USERS, ('node1', 'node2')):
+            for way in self.imap, self.pop3:
+                for implicit in False, True:
+                    name = f'{login} over {way.__name__} with {"implicit TLS" if implicit else "STARTTLS"}'
+                    try:
+                        mail = way(login, implicit)
+                        fault = '' if f'The mailbox of {login} on {node}.' in mail else f'not on {node}: {mail!r}'
+                    except (OSError, imaplib.IMAP4.error, poplib.error_proto) as error:
+                        fault = f'{type(error).__name__}: {error}'
+                    print(f'not ok - demo: {name}: {fault}' if fault else f'ok - demo: {name}', flush=True)
+                    good = good and not fault
+        return good
+
+
+def interrupted(number, frame):
+    raise KeyboardInterrupt
+
+
+def main():
+    parser = argparse.ArgumentParser(prog='scripts/demo', description='proxyd before two Dovecot nodes')
+    parser.add_argument('--check', action='store_true', help='log in as both users, say how it went, end')
+    check = parser.parse_args().check
+    for number in signal.SIGINT, signal.SIGTERM, signal.SIGHUP:
+        signal.signal(number, interrupted)
+    demo = Demo()
+    try:
+        if check:
+            with open(os.path.join(demo.folder, 'log'), 'w+') as log:
+                demo.start(log)
+                good = demo.check()
+                log.seek(0)
+                print('' if good else log.read(), end='')
+            return 0 if good else 1
+        demo.start(log=None)
+        print(INTRODUCTION.format(folder=demo.folder, port=demo.port, pid=demo.process.pid), flush=True)
+        return demo.process.wait()
+    except AssertionError as error:
+        print(f'not ok - demo: {error}', file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print('\nStopping.', flush=True)
+        return 0 if not check else 1
+    finally:
+        demo.stop()
+
+
+if __name__ == '__main__':
+    sys.exit(main())

@@ -1,0 +1,199 @@
+# SPDX-License-Identifier: ISC
+"""A connection that speaks in lines, and a node that a test plays by hand.
+
+Every wait has a limit (PATIENCE): a test that hangs fails, and says what it was waiting for.
+"""
+import base64
+import random
+import socket
+import threading
+
+PATIENCE = 10  # seconds
+
+
+def free_port(used=set()):
+    """A TCP port of 127.0.0.1 that nobody has: below those that the kernel gives to clients."""
+    while True:
+        port = random.randrange(10000, 32000)
+        with socket.socket() as s:
+            try:
+                s.bind(('127.0.0.1', port))
+            except OSError:
+                continue
+        if port not in used:
+            used.add(port)
+            return port
+
+
+def text(data):
+    return data.decode('utf-8', 'backslashreplace')
+
+
+def matches(pattern, line):
+    """As in a talk: a trailing ... stands for any rest."""
+    return line.startswith(pattern[:-3]) if pattern.endswith('...') else line == pattern
+
+
+class Wire:
+    def __init__(self, sock, name):
+        self.sock, self.name, self.pending = sock, name, b''
+        sock.settimeout(PATIENCE)
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+
+    def send(self, data):
+        self.sock.sendall(data)
+
+    def say(self, *lines):
+        """Sends the lines in one piece."""
+        self.send(''.join(line + '\r\n' for line in lines).encode())
+
+    def more(self, size=65536):
+        """Reads what there is; False at the end."""
+        try:
+            data = self.sock.recv(size)
+        except ConnectionError:
+            data = b''
+        except TimeoutError:
+            raise AssertionError(f'{self.name}: nothing more came after {text(self.pending)!r}') from None
+        self.pending += data
+        return bool(data)
+
+    def line(self):
+        """The next line without its end."""
+        while b'\n' not in self.pending:
+            if not self.more():
+                raise AssertionError(f'{self.name}: ended, after {text(self.pending)!r}')
+        line, self.pending = self.pending.split(b'\n', 1)
+        return text(line.removesuffix(b'\r'))
+
+    def read(self, size):
+        while len(self.pending) < size:
+            if not self.more():
+                raise AssertionError(f'{self.name}: ended, after {text(self.pending)!r}')
+        data, self.pending = self.pending[:size], self.pending[size:]
+        return data
+
+    def expect(self, *patterns):
+        """The next lines must be these; returns the last one."""
+        for pattern in patterns:
+            line = self.line()
+            if not matches(pattern, line):
+                raise AssertionError(f'{self.name}: expected {pattern!r}, got {line!r}')
+        return line
+
+    def expect_end(self):
+        """Nothing more comes: the other side has closed."""
+        while self.more():
+            pass
+        if self.pending:
+            raise AssertionError(f'{self.name}: expected the end, got {text(self.pending)!r}')
+
+    def drain(self):
+        """The other side closes, whatever it said before."""
+        while self.more():
+            pass
+
+    def ask(self, line, *patterns):
+        self.say(line)
+        return self.expect(*patterns)
+
+    def start_tls(self, context, **how):
+        assert not self.pending, f'{self.name}: {text(self.pending)!r} before TLS'
+        self.sock = context.wrap_socket(self.sock, **how)
+
+    def end_writing(self):
+        self.sock.shutdown(socket.SHUT_WR)
+
+    def close(self):
+        self.sock.close()
+
+    # ---- a node's side of a login ----
+
+    def imap_login(self, greeting='* OK [CAPABILITY IMAP4rev1] node', answer='OK hello'):
+        """Lets proxyd log in as an IMAP node would; returns user, password and the ID fields."""
+        self.say(greeting)
+        identity = ''
+        while True:
+            tag, command, *rest = self.line().split(' ')
+            if command == 'ID':
+                identity = ' '.join(rest)
+            elif command in ('LOGIN', 'AUTHENTICATE'):
+                user, password = self.credentials(command, rest)
+                self.say(f'{tag} {answer}')
+                return user, password, identity
+            self.say(*(['* CAPABILITY IMAP4rev1'] if command == 'CAPABILITY' else []), f'{tag} OK done')
+            if command == 'LOGOUT':
+                return None
+
+    @staticmethod
+    def credentials(command, rest):
+        if command == 'AUTHENTICATE':
+            return tuple(base64.b64decode(rest[1]).decode().split('\0')[1:])
+        return tuple(word.strip('"') for word in rest)
+
+    def pop3_login(self, answer='+OK hello', capabilities=('USER',)):
+        """The same for POP3; returns user, password and the XCLIENT words."""
+        self.say('+OK node')
+        user, identity = None, ''
+        while True:
+            command, *rest = self.line().split(' ')
+            if command == 'CAPA':
+                self.say('+OK', *capabilities, '.')
+            elif command == 'USER':
+                user = rest[0]
+                self.say('+OK')
+            elif command == 'PASS':
+                self.say(answer)
+                return user, ' '.join(rest), identity
+            else:
+                identity = ' '.join(rest) if command == 'XCLIENT' else identity
+                self.say('+OK')
+                if command == 'QUIT':
+                    return None
+
+
+class Node:
+    """A listening socket; the test accepts and talks itself, or has SERVE(wire) called in a thread
+    for each connection."""
+
+    def __init__(self, name='node', host='127.0.0.1', port=0, serve=None):
+        self.name, self.serve = name, serve
+        self.sock = socket.create_server((host, port or free_port()), backlog=512)
+        self.sock.settimeout(PATIENCE)
+        self.port = self.sock.getsockname()[1]
+        self.address = f'{host}:{self.port}'
+        self.wires = []
+        if serve:
+            threading.Thread(target=self.run, daemon=True).start()
+
+    def accept(self):
+        try:
+            sock, self.peer = self.sock.accept()
+        except TimeoutError:
+            raise AssertionError(f'{self.name}: nobody connected') from None
+        self.wires.append(Wire(sock, self.name))
+        return self.wires[-1]
+
+    def run(self):
+        self.sock.settimeout(None)
+        while True:
+            try:
+                wire = self.accept()
+            except OSError:
+                return
+            threading.Thread(target=self.serve_quietly, args=(wire,), daemon=True).start()
+
+    def serve_quietly(self, wire):
+        try:
+            self.serve(wire)
+        except (OSError, AssertionError, ValueError):
+            pass  # what proxyd makes of it is the test's business
+
+    def close(self):
+        try:
+            self.sock.shutdown(socket.SHUT_RDWR)  # wakes the thread that accepts
+        except OSError:
+            pass
+        self.sock.close()
+        for wire in self.wires:
+            wire.close()

@@ -1,0 +1,247 @@
+/* SPDX-License-Identifier: ISC
+ *
+ * proxyd/node: the gate (places, order, bound, down and up), capabilities of several nodes, and
+ * names that resolve, with a real worker to deliver to. */
+#include "config.h"
+#include "node.h"
+
+#include <semaphore.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+static struct worker *worker;
+static struct config_service service;
+static struct config config = {.services = &service, .service_count = 1};
+
+static void nothing(void)
+{
+}
+
+static void leave(struct post *post)
+{
+    (void)post;
+    worker->leaving = true;
+}
+
+static int start(void **state)
+{
+    (void)state;
+    worker = worker_start(nothing);
+    return 0;
+}
+
+static int stop(void **state)
+{
+    static struct post post = {.run = leave};
+    (void)state;
+    worker_post(worker, &post);
+    worker_join(worker);
+    return 0;
+}
+
+/* A service of its own for each test: groups live for ever. */
+static struct node *make_node(const char *name, unsigned max, unsigned queue)
+{
+    service = (struct config_service){
+        .name = (char *)name,
+        .protocol = protocol_find("imap"),
+        .backend = {.port = 143,
+                    .max_connections = max,
+                    .queue_size = queue,
+                    .check = {.interval = 1000, .fall = 2, .rise = 2}},
+    };
+    node_configure(&config);
+    return node_get(service.group, NULL, "127.0.0.1", 143);
+}
+
+struct client {
+    struct node_ticket ticket;
+    sem_t granted;
+};
+
+static void granted(struct post *post)
+{
+    sem_post(&((struct client *)post)->granted);
+}
+
+static enum node_ticket_state enter(struct node *node, struct client *c)
+{
+    memset(c, 0, sizeof *c);
+    c->ticket.post.run = granted;
+    sem_init(&c->granted, 0, 0);
+    return node_enter(node, &c->ticket, worker);
+}
+
+static bool waits(struct client *c)
+{
+    return sem_trywait(&c->granted) != 0;
+}
+
+static void first_come_first_served(void **state)
+{
+    (void)state;
+    struct node *node = make_node("order", 1, 2);
+    struct client c[4];
+    assert_int_equal(enter(node, &c[0]), TICKET_GRANTED);
+    assert_int_equal(enter(node, &c[1]), TICKET_WAITING);
+    assert_int_equal(enter(node, &c[2]), TICKET_WAITING);
+    assert_int_equal(enter(node, &c[3]), TICKET_NONE);
+    node_leave(&c[3].ticket);
+    node_leave(&c[0].ticket);
+    sem_wait(&c[1].granted);
+    assert_true(waits(&c[2]));
+    node_leave(&c[1].ticket);
+    sem_wait(&c[2].granted);
+    node_leave(&c[2].ticket);
+    assert_int_equal(enter(node, &c[0]), TICKET_GRANTED);
+    node_leave(&c[0].ticket);
+    node_leave(&c[0].ticket);
+    node_unref(node);
+}
+
+static void who_leaves_the_queue_is_passed_over(void **state)
+{
+    (void)state;
+    struct node *node = make_node("leavers", 1, 3);
+    struct client c[4];
+    for (int i = 0; i < 4; i++)
+        enter(node, &c[i]);
+    node_leave(&c[2].ticket);
+    node_leave(&c[1].ticket);
+    node_leave(&c[0].ticket);
+    sem_wait(&c[3].granted);
+    assert_true(waits(&c[1]) && waits(&c[2]));
+    node_leave(&c[3].ticket);
+    node_unref(node);
+}
+
+static void down_makes_wait_and_up_lets_in(void **state)
+{
+    (void)state;
+    struct node *node = make_node("health", 0, 8);
+    struct client c[2];
+    struct str none = {"IMAP4rev1", 9};
+    node_checked(node, "refused", (struct str){NULL, 0});
+    assert_true(node_is_up(node));
+    node_checked(node, NULL, none); /* not in a row */
+    node_checked(node, "refused", (struct str){NULL, 0});
+    assert_true(node_is_up(node));
+    node_checked(node, "refused", (struct str){NULL, 0});
+    assert_false(node_is_up(node));
+    assert_int_equal(enter(node, &c[0]), TICKET_WAITING);
+    assert_int_equal(enter(node, &c[1]), TICKET_WAITING);
+    node_checked(node, NULL, none);
+    assert_false(node_is_up(node));
+    assert_true(waits(&c[0]));
+    node_checked(node, NULL, none);
+    assert_true(node_is_up(node));
+    sem_wait(&c[0].granted);
+    sem_wait(&c[1].granted);
+    node_leave(&c[0].ticket);
+    node_leave(&c[1].ticket);
+    node_unref(node);
+}
+
+static void a_higher_limit_lets_in(void **state)
+{
+    (void)state;
+    struct node *node = make_node("limit", 1, 8);
+    struct client c[3];
+    for (int i = 0; i < 3; i++)
+        enter(node, &c[i]);
+    service.backend.max_connections = 2;
+    node_configure(&config);
+    sem_wait(&c[1].granted);
+    assert_true(waits(&c[2]));
+    service.backend.max_connections = 0;
+    node_configure(&config);
+    sem_wait(&c[2].granted);
+    for (int i = 0; i < 3; i++)
+        node_leave(&c[i].ticket);
+    node_unref(node);
+}
+
+static void announces_what_all_can(void **state)
+{
+    (void)state;
+    struct node *a = make_node("words", 0, 8);
+    struct node *b = node_get(service.group, "second", "127.0.0.2", 143);
+    assert_null(node_capabilities(service.group));
+    node_checked(a, NULL, str_of("IMAP4rev1 IDLE MOVE AUTH=PLAIN STARTTLS ID"));
+    assert_string_equal(node_capabilities(service.group), "IMAP4rev1 IDLE MOVE ID ");
+    node_checked(b, NULL, str_of("IMAP4rev1 IDLE ID"));
+    assert_string_equal(node_capabilities(service.group), "IMAP4rev1 IDLE ID ");
+    node_checked(b, "gone", (struct str){NULL, 0});
+    node_checked(b, "gone", (struct str){NULL, 0});
+    assert_string_equal(node_capabilities(service.group), "IMAP4rev1 IDLE MOVE ID ");
+    assert_string_equal(node_name(b), "second");
+    assert_string_equal(node_name(a), "127.0.0.1:143");
+    node_unref(a);
+    node_unref(b);
+}
+
+struct asker {
+    struct node_resolve wait;
+    sem_t answered;
+    struct node *node;
+    struct node_addresses out;
+    struct post post;
+    int result;
+};
+
+static void ask(struct asker *a)
+{
+    a->result = node_resolve(a->node, &a->out, &a->wait, worker);
+    if (a->result != 1)
+        sem_post(&a->answered);
+}
+
+static void ask_first(struct post *post)
+{
+    ask((struct asker *)((char *)post - offsetof(struct asker, post)));
+}
+
+static void ask_again(struct post *post)
+{
+    ask((struct asker *)((char *)post - offsetof(struct asker, wait.post)));
+}
+
+static int resolve(const char *host, struct asker *a)
+{
+    *a = (struct asker){.post.run = ask_first, .wait.post.run = ask_again};
+    make_node("names", 0, 8);
+    a->node = node_get(service.group, NULL, host, 1143);
+    sem_init(&a->answered, 0, 0);
+    worker_post(worker, &a->post);
+    sem_wait(&a->answered);
+    node_unref(a->node);
+    return a->result;
+}
+
+static void names_are_resolved(void **state)
+{
+    (void)state;
+    struct asker a;
+    assert_int_equal(resolve("localhost", &a), 0);
+    assert_true(a.out.count > 0 && addr_is_local(&a.out.list[0]));
+    assert_int_equal(addr_port(&a.out.list[0]), 1143);
+    assert_int_equal(resolve("127.0.0.9", &a), 0);
+    assert_true(resolve("no such name.invalid", &a) < 0);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(first_come_first_served),
+        cmocka_unit_test(who_leaves_the_queue_is_passed_over),
+        cmocka_unit_test(down_makes_wait_and_up_lets_in),
+        cmocka_unit_test(a_higher_limit_lets_in),
+        cmocka_unit_test(announces_what_all_can),
+        cmocka_unit_test(names_are_resolved),
+    };
+    return cmocka_run_group_tests(tests, start, stop);
+}
