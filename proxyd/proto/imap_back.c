@@ -50,33 +50,11 @@ static unsigned announced(const struct back *b)
     return can;
 }
 
-static enum back_want fail(struct back *b, const char *error)
-{
-    b->error = error;
-    return BACK_FAILED;
-}
-
 /* ---- the login ---- */
-
-static const char *login_name(const struct back *b)
-{
-    return b->setup.login ? b->setup.login : b->setup.creds->login;
-}
 
 static struct str secret(const struct back *b)
 {
     return buf_str(&b->setup.creds->secret);
-}
-
-static bool is_token(const struct back *b)
-{
-    return b->setup.creds->mech == SASL_XOAUTH2 || b->setup.creds->mech == SASL_OAUTHBEARER;
-}
-
-/* Whether only a SASL message can say it: two identities, or no password. */
-static bool needs_sasl(const struct back *b)
-{
-    return is_token(b) || b->setup.master_user || b->setup.creds->authcid[0];
 }
 
 /* Whether TEXT may stand between quotes (RFC 9051, 4.3: no 8-bit before UTF8=ACCEPT). */
@@ -90,7 +68,7 @@ static bool is_quotable(struct str text)
 
 static bool fits_one_line(const struct back *b)
 {
-    return !needs_sasl(b) && is_quotable(str_of(login_name(b))) && is_quotable(secret(b));
+    return !back_needs_sasl(b) && is_quotable(str_of(back_login(b))) && is_quotable(secret(b));
 }
 
 static void write_quoted(struct buf *out, struct str text)
@@ -141,27 +119,16 @@ static void identify(struct back *b, struct buf *out)
 
 static void send_message(struct back *b, struct buf *out)
 {
-    const struct creds *c = b->setup.creds;
-    struct sasl_login message = {SASL_PLAIN, "", login_name(b), secret(b)};
-    if (is_token(b)) {
-        message.mech = c->mech;
-    } else if (b->setup.master_user) {
-        message.authzid = login_name(b);
-        message.authcid = b->setup.master_user;
-        message.secret = str_of(b->setup.master_password);
-    } else if (c->authcid[0]) {
-        message.authzid = login_name(b);
-        message.authcid = c->authcid;
-    }
+    struct sasl_login message = back_message(b);
     sasl_initial(out, &message);
     buf_adds(out, "\r\n");
-    b->state = is_token(b) ? STATE_TOKEN_SENT : STATE_ANSWER;
+    b->state = back_is_token(b) ? STATE_TOKEN_SENT : STATE_ANSWER;
 }
 
 static enum back_want authenticate(struct back *b, unsigned can, struct buf *out)
 {
     buf_adds(out, "l AUTHENTICATE ");
-    buf_adds(out, sasl_name(is_token(b) ? b->setup.creds->mech : SASL_PLAIN));
+    buf_adds(out, sasl_name(back_is_token(b) ? b->setup.creds->mech : SASL_PLAIN));
     buf_adds(out, can & CAN_SASL_IR ? " " : "\r\n");
     b->state = STATE_SEND_MESSAGE;
     if (can & CAN_SASL_IR)
@@ -171,7 +138,7 @@ static enum back_want authenticate(struct back *b, unsigned can, struct buf *out
 
 static void send_login(struct back *b, struct buf *out, const char *plus)
 {
-    buf_addf(out, "%s {%zu%s}\r\n", login_name(b), secret(b).n, plus);
+    buf_addf(out, "%s {%zu%s}\r\n", back_login(b), secret(b).n, plus);
     b->state = STATE_SEND_PASSWORD;
 }
 
@@ -186,7 +153,7 @@ static enum back_want login_literals(struct back *b, unsigned can, struct buf *o
 {
     bool at_once = can & CAN_LITERAL_PLUS || (can & CAN_LITERAL_MINUS && secret(b).n <= 4096);
     const char *plus = at_once ? "+" : "";
-    buf_addf(out, "l LOGIN {%zu%s}\r\n", strlen(login_name(b)), plus);
+    buf_addf(out, "l LOGIN {%zu%s}\r\n", strlen(back_login(b)), plus);
     b->state = STATE_SEND_LOGIN;
     if (at_once) {
         send_login(b, out, plus);
@@ -201,14 +168,14 @@ static enum back_want log_in(struct back *b, struct buf *out)
     if (b->setup.identify && can & CAN_ID)
         identify(b, out);
     b->waiting++;
-    if (is_token(b))
+    if (back_is_token(b))
         mech = b->setup.creds->mech == SASL_XOAUTH2 ? CAN_XOAUTH2 : CAN_OAUTHBEARER;
     else if (b->setup.creds->mech == SASL_EXTERNAL && !b->setup.master_user)
-        return fail(b, "EXTERNAL needs a master user");
-    bool can_login = !needs_sasl(b) && !(can & CAN_NOT_LOGIN);
+        return back_fail(b, "EXTERNAL needs a master user");
+    bool can_login = !back_needs_sasl(b) && !(can & CAN_NOT_LOGIN);
     if (can_login && fits_one_line(b)) {
         buf_adds(out, "l LOGIN ");
-        write_quoted(out, str_of(login_name(b)));
+        write_quoted(out, str_of(back_login(b)));
         buf_adds(out, " ");
         write_quoted(out, secret(b));
         buf_adds(out, "\r\n");
@@ -219,7 +186,7 @@ static enum back_want log_in(struct back *b, struct buf *out)
         return authenticate(b, can, out);
     if (can_login)
         return login_literals(b, can, out);
-    return fail(b, "the node offers no way to log in with these credentials");
+    return back_fail(b, "the node offers no way to log in with these credentials");
 }
 
 /* ---- what comes before it ---- */
@@ -243,11 +210,11 @@ static bool needs_capabilities(const struct back *b)
 static enum back_want proceed(struct back *b, struct buf *out)
 {
     if (buf_len(&b->capabilities) == 0 && needs_capabilities(b))
-        return b->state == STATE_CAPABILITY ? fail(b, "the node announces no capabilities")
+        return b->state == STATE_CAPABILITY ? back_fail(b, "the node announces no capabilities")
                                             : say(b, out, STATE_CAPABILITY, "c CAPABILITY\r\n");
     if (b->setup.starttls && !b->setup.tls)
         return announced(b) & CAN_STARTTLS ? say(b, out, STATE_STARTTLS, "t STARTTLS\r\n")
-                                           : fail(b, "the node does not offer STARTTLS");
+                                           : back_fail(b, "the node does not offer STARTTLS");
     if (!b->setup.creds)
         return say(b, out, STATE_LOGOUT, "q LOGOUT\r\n");
     return log_in(b, out);
@@ -274,13 +241,13 @@ static enum back_want on_greeting(struct back *b, struct str line, struct buf *o
 {
     struct str rest = line, star = str_word(&rest), word = str_word(&rest);
     if (!str_is(star, "*"))
-        return fail(b, "the node does not greet as an IMAP server");
+        return back_fail(b, "the node does not greet as an IMAP server");
     if (str_is(word, "BYE"))
-        return fail(b, "the node greets with BYE");
+        return back_fail(b, "the node greets with BYE");
     if (str_is(word, "PREAUTH"))
-        return fail(b, "the node greets with PREAUTH");
+        return back_fail(b, "the node greets with PREAUTH");
     if (!str_is(word, "OK"))
-        return fail(b, "the node does not greet with OK");
+        return back_fail(b, "the node does not greet with OK");
     learn_from_code(b, rest);
     return proceed(b, out);
 }
@@ -302,7 +269,7 @@ static enum back_want on_untagged(struct back *b, struct str line)
 {
     struct str rest = {line.p + 2, line.n - 2}, word = str_word(&rest);
     if (has_literal(line))
-        return fail(b, "the node sends a literal");
+        return back_fail(b, "the node sends a literal");
     if (str_is(word, "BYE")) {
         b->error = "the node says BYE";
         return b->waiting || b->state == STATE_LOGOUT ? BACK_MORE : BACK_FAILED;
@@ -312,7 +279,7 @@ static enum back_want on_untagged(struct back *b, struct str line)
     if (b->waiting != 1)
         return BACK_MORE;
     buf_add(&b->reply, line.p, line.n);
-    return buf_adds(&b->reply, "\r\n") ? BACK_MORE : fail(b, "the node's answer is too long");
+    return buf_adds(&b->reply, "\r\n") ? BACK_MORE : back_fail(b, "the node's answer is too long");
 }
 
 static bool is_base64(struct str text)
@@ -331,7 +298,7 @@ static bool is_base64(struct str text)
 static enum back_want on_error_challenge(struct back *b, struct str text, struct buf *out)
 {
     if (!is_base64(text) || !buf_add(&b->challenge, text.p, text.n))
-        return fail(b, "the node's challenge is malformed");
+        return back_fail(b, "the node's challenge is malformed");
     buf_adds(out, b->setup.creds->mech == SASL_OAUTHBEARER ? "AQ==\r\n" : "\r\n");
     b->state = STATE_ANSWER;
     return BACK_MORE;
@@ -350,20 +317,20 @@ static enum back_want on_continue(struct back *b, struct str line, struct buf *o
     else if (state == STATE_TOKEN_SENT)
         return on_error_challenge(b, str_word(&text), out);
     else
-        return fail(b, "the node asks for more without a reason");
+        return back_fail(b, "the node asks for more without a reason");
     return BACK_MORE;
 }
 
 static enum back_want on_login_answer(struct back *b, struct str answer, bool ok)
 {
     if (ok && b->error)
-        return fail(b, b->error);
+        return back_fail(b, b->error);
     if (ok && b->state != STATE_ANSWER && b->state != STATE_TOKEN_SENT)
-        return fail(b, "the node accepts a login that was not sent");
+        return back_fail(b, "the node accepts a login that was not sent");
     b->waiting = 0;
     buf_add(&b->reply, answer.p, answer.n);
     if (!buf_adds(&b->reply, "\r\n"))
-        return fail(b, "the node's answer is too long");
+        return back_fail(b, "the node's answer is too long");
     return ok ? BACK_OK : BACK_REFUSED;
 }
 
@@ -388,15 +355,15 @@ static enum back_want on_tagged(struct back *b, struct str line, struct buf *out
     struct str answer = {word.p, (size_t)(line.p + line.n - word.p)};
     bool ok = str_is(word, "OK");
     if (!str_eq(tag, str_of(awaited_tag(b))))
-        return fail(b, "the node answers what was not asked");
+        return back_fail(b, "the node answers what was not asked");
     if (!ok && !str_is(word, "NO") && !str_is(word, "BAD"))
-        return fail(b, "the node's answer is malformed");
+        return back_fail(b, "the node's answer is malformed");
     switch (b->state) {
     case STATE_CAPABILITY:
-        return ok ? proceed(b, out) : fail(b, "the node does not tell its capabilities");
+        return ok ? proceed(b, out) : back_fail(b, "the node does not tell its capabilities");
     case STATE_STARTTLS:
         if (!ok)
-            return fail(b, "the node refuses STARTTLS");
+            return back_fail(b, "the node refuses STARTTLS");
         b->state = STATE_HANDSHAKE;
         return BACK_STARTTLS;
     case STATE_LOGOUT:
@@ -420,7 +387,7 @@ static bool is_text(struct str line)
 static enum back_want on_line(struct back *b, struct str line, struct buf *out)
 {
     if (!is_text(line))
-        return fail(b, "the node sends control characters");
+        return back_fail(b, "the node sends control characters");
     if (b->state == STATE_GREETING)
         return on_greeting(b, line, out);
     if (str_starts(line, "* "))
@@ -441,11 +408,11 @@ enum back_want imap_back_read(struct back *b, struct buf *in, struct buf *out)
     struct str line;
     size_t used;
     while (want == BACK_MORE && buf_len(in) && str_line(buf_str(in), &line, &used)) {
-        want =
-            used <= PROTO_LINE_MAX ? on_line(b, line, out) : fail(b, "the node's line is too long");
+        want = used <= PROTO_LINE_MAX ? on_line(b, line, out)
+                                      : back_fail(b, "the node's line is too long");
         buf_take(in, (uint32_t)used);
     }
     if (want == BACK_MORE && buf_len(in) >= PROTO_LINE_MAX)
-        return fail(b, "the node's line is too long");
-    return out->full ? fail(b, "the node does not take what it asked for") : want;
+        return back_fail(b, "the node's line is too long");
+    return out->full ? back_fail(b, "the node does not take what it asked for") : want;
 }

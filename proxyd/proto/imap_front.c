@@ -15,21 +15,7 @@ enum {
     STATE_CHALLENGE /* the next line answers the node's error challenge; `pending` is sent then */
 };
 
-enum { PASSWORD_MECHS = 1u << SASL_PLAIN | 1u << SASL_LOGIN };
-
 /* ---- what can be done now ---- */
-
-/* A bearer token on the line is as good as a password. */
-static bool tells_secret(enum sasl_mech mech)
-{
-    return mech != SASL_EXTERNAL;
-}
-
-static unsigned allowed_mechanisms(const struct front *f)
-{
-    unsigned all = f->setup.mechanisms;
-    return f->setup.external ? all : all & ~(1u << SASL_EXTERNAL);
-}
 
 /* Words that depend on TLS and on our own settings, whatever a node announces. */
 static bool is_our_word(struct str word)
@@ -54,7 +40,7 @@ static void write_capabilities(const struct front *f, struct buf *out)
     if (!f->setup.plaintext || !(f->setup.mechanisms & PASSWORD_MECHS))
         buf_adds(out, " LOGINDISABLED");
     for (enum sasl_mech m = 0; m < SASL_MECH_COUNT; m++)
-        if (allowed_mechanisms(f) & 1u << m && (f->setup.plaintext || !tells_secret(m))) {
+        if (front_usable(f) & 1u << m) {
             buf_adds(out, " AUTH=");
             buf_adds(out, sasl_name(m));
         }
@@ -74,12 +60,6 @@ void imap_goodbye(struct buf *out, const char *text)
     buf_addf(out, "* BYE %s\r\n", text);
 }
 
-static enum front_want closing(struct front *f, const char *reason)
-{
-    f->reason = reason;
-    return FRONT_CLOSE;
-}
-
 /* The answer TEXT under the client's tag. */
 static enum front_want tagged(struct front *f, struct buf *out, const char *text)
 {
@@ -96,7 +76,7 @@ static enum front_want error(struct front *f, struct imap_args *a, const char *t
     if (!imap_args_literal_follows(a))
         return FRONT_MORE;
     imap_goodbye(a->out, "Unexpected literal");
-    return closing(f, "unexpected literal");
+    return front_close(f, "unexpected literal");
 }
 
 /* A login that may not come over this line. Counted, or a client could go on for ever. */
@@ -116,10 +96,10 @@ static enum front_want not_parsed(struct front *f, struct imap_args *a, enum ima
         return FRONT_MORE;
     case IMAP_PARSE_LONG:
         imap_goodbye(a->out, "Line too long");
-        return closing(f, "line too long");
+        return front_close(f, "line too long");
     case IMAP_PARSE_NUL:
         imap_goodbye(a->out, "NUL in a command");
-        return closing(f, "NUL in a command");
+        return front_close(f, "NUL in a command");
     case IMAP_PARSE_TOOBIG:
         return error(f, a, "NO [TOOBIG] Literal too large");
     default:
@@ -244,9 +224,9 @@ static enum front_want run_authenticate(struct front *f, struct imap_args *a)
     struct str name = imap_args_word(a), response = {NULL, 0};
     if (imap_args_char(a, ' '))
         response = a->line;
-    if (!sasl_find(name, allowed_mechanisms(f), &mech))
+    if (!sasl_find(name, front_allowed(f), &mech))
         return error(f, a, "NO [CANNOT] This mechanism is not available");
-    if (!f->setup.plaintext && tells_secret(mech))
+    if (!(front_usable(f) & 1u << mech))
         return needs_privacy(f, a->out);
     sasl_start(&f->sasl, mech, f->creds, f->setup.external);
     return sasl_line(f, a, response);
@@ -301,7 +281,7 @@ static enum front_want after_refusal(struct front *f, struct buf *out)
     if (f->auth_errors < f->setup.max_auth_errors)
         return FRONT_MORE;
     imap_goodbye(out, "Too many failed logins");
-    return closing(f, "too many failed logins");
+    return front_close(f, "too many failed logins");
 }
 
 /* A refusal for reasons that may pass; such a login was not a wrong one (RFC 5530, 3.). */
@@ -394,7 +374,7 @@ enum front_want imap_answer(struct front *f, enum verdict verdict, const struct 
                             struct buf *out)
 {
     enum front_want want = give_answer(f, verdict, b, out);
-    return out->full || f->pending.full ? closing(f, "answers are not taken") : want;
+    return out->full || f->pending.full ? front_close(f, "answers are not taken") : want;
 }
 
 /* ---- reading ---- */
@@ -406,7 +386,7 @@ static enum front_want take(struct front *f, struct imap_args *a)
     if (result != IMAP_PARSE_OK)
         return not_parsed(f, a, result);
     if (!f->talked && proto_is_http(a->line))
-        return closing(f, "HTTP on a mail port");
+        return front_close(f, "HTTP on a mail port");
     f->talked = true;
     switch (f->state) {
     case STATE_SASL:
@@ -423,7 +403,7 @@ enum front_want imap_read(struct front *f, struct buf *in, struct buf *out)
     for (;;) {
         if (f->errors >= f->setup.max_errors) {
             imap_goodbye(out, "Too many errors");
-            return closing(f, "too many errors");
+            return front_close(f, "too many errors");
         }
         if (buf_len(in) == 0)
             return FRONT_MORE;
@@ -438,7 +418,7 @@ enum front_want imap_read(struct front *f, struct buf *in, struct buf *out)
             f->continued = 0;
         }
         if (out->full)
-            return closing(f, "answers are not taken");
+            return front_close(f, "answers are not taken");
         if (want != FRONT_MORE || a.used == 0)
             return want;
     }

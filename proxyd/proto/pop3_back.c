@@ -65,43 +65,7 @@ static unsigned announced(const struct back *b)
     return can;
 }
 
-static enum back_want fail(struct back *b, const char *error)
-{
-    b->error = error;
-    return BACK_FAILED;
-}
-
 /* ---- the login ---- */
-
-static const char *login_name(const struct back *b)
-{
-    return b->setup.login ? b->setup.login : b->setup.creds->login;
-}
-
-static bool is_token(const struct back *b)
-{
-    return b->setup.creds->mech == SASL_XOAUTH2 || b->setup.creds->mech == SASL_OAUTHBEARER;
-}
-
-/* Whether only a SASL message can say it: two identities, or no password. */
-static bool needs_auth(const struct back *b)
-{
-    return is_token(b) || b->setup.master_user || b->setup.creds->authcid[0];
-}
-
-static struct sasl_login sasl_message(const struct back *b)
-{
-    const struct creds *c = b->setup.creds;
-    struct str secret = buf_str(&c->secret);
-    if (is_token(b))
-        return (struct sasl_login){c->mech, "", "", secret};
-    if (b->setup.master_user)
-        return (struct sasl_login){SASL_PLAIN, login_name(b), b->setup.master_user,
-                                   str_of(b->setup.master_password)};
-    if (c->authcid[0])
-        return (struct sasl_login){SASL_PLAIN, login_name(b), c->authcid, secret};
-    return (struct sasl_login){SASL_PLAIN, "", login_name(b), secret};
-}
 
 /* Whether the message may go along with AUTH (RFC 5034, 4.). */
 static bool fits_auth(const struct sasl_login *m)
@@ -117,7 +81,7 @@ static bool fits_auth(const struct sasl_login *m)
 static bool fits_user_pass(const struct back *b)
 {
     size_t most = COMMAND_MAX - strlen("USER \r\n");
-    struct str login = str_of(login_name(b)), password = buf_str(&b->setup.creds->secret);
+    struct str login = str_of(back_login(b)), password = buf_str(&b->setup.creds->secret);
     return login.n <= most && !memchr(login.p, ' ', login.n) && password.n <= most &&
            password.n > 0 && password.p[0] != ' ' && password.p[password.n - 1] != ' ';
 }
@@ -127,12 +91,12 @@ static bool fits_user_pass(const struct back *b)
 static bool uses_auth(const struct back *b, unsigned can)
 {
     bool plain = can & (unsigned)CAN_SASL << SASL_PLAIN;
-    return needs_auth(b) || (plain && !(can & CAN_USER && fits_user_pass(b)));
+    return back_needs_sasl(b) || (plain && !(can & CAN_USER && fits_user_pass(b)));
 }
 
 static void write_command(const struct back *b, unsigned state, struct buf *out)
 {
-    struct sasl_login message = sasl_message(b);
+    struct sasl_login message = back_message(b);
     char text[ADDR_TEXT];
     switch (state) {
     case STATE_XCLIENT:
@@ -140,7 +104,7 @@ static void write_command(const struct back *b, unsigned state, struct buf *out)
                  addr_port(b->setup.client), b->setup.session_id);
         break;
     case STATE_USER:
-        buf_addf(out, "USER %s", login_name(b));
+        buf_addf(out, "USER %s", back_login(b));
         break;
     case STATE_PASS:
         buf_adds(out, "PASS ");
@@ -159,7 +123,7 @@ static void write_command(const struct back *b, unsigned state, struct buf *out)
 /* What comes after the command of STATE, one of XCLIENT and USER. */
 static unsigned next_state(const struct back *b, unsigned state)
 {
-    struct sasl_login message = sasl_message(b);
+    struct sasl_login message = back_message(b);
     if (state == STATE_USER)
         return STATE_PASS;
     if (!uses_auth(b, announced(b)))
@@ -196,9 +160,9 @@ static enum back_want log_in(struct back *b, struct buf *out)
     unsigned can = announced(b);
     const struct addr *client = b->setup.client;
     if (b->setup.creds->mech == SASL_EXTERNAL && !b->setup.master_user)
-        return fail(b, "EXTERNAL needs a master user");
-    if (needs_auth(b) && !(can & (unsigned)CAN_SASL << sasl_message(b).mech))
-        return fail(b, "the node offers no way to log in with these credentials");
+        return back_fail(b, "EXTERNAL needs a master user");
+    if (back_needs_sasl(b) && !(can & (unsigned)CAN_SASL << back_message(b).mech))
+        return back_fail(b, "the node offers no way to log in with these credentials");
     bool identify =
         b->setup.identify && can & CAN_XCLIENT && client->len && client->sa.sa_family != AF_UNIX;
     return send_login(b, identify ? STATE_XCLIENT : next_state(b, STATE_XCLIENT), out);
@@ -218,7 +182,7 @@ static enum back_want proceed(struct back *b, struct buf *out)
 {
     if (b->setup.starttls && !b->setup.tls)
         return announced(b) & CAN_STLS ? say(b, out, STATE_STLS, "STLS\r\n")
-                                       : fail(b, "the node does not offer STLS");
+                                       : back_fail(b, "the node does not offer STLS");
     if (!b->setup.creds)
         return say(b, out, STATE_QUIT, "QUIT\r\n");
     return log_in(b, out);
@@ -228,8 +192,8 @@ static enum back_want proceed(struct back *b, struct buf *out)
 static enum back_want begin(struct back *b, struct buf *out)
 {
     const struct back_setup *s = &b->setup;
-    bool ask =
-        !s->creds || s->identify || (s->starttls && !s->tls) || needs_auth(b) || !fits_user_pass(b);
+    bool ask = !s->creds || s->identify || (s->starttls && !s->tls) || back_needs_sasl(b) ||
+               !fits_user_pass(b);
     return ask ? say(b, out, STATE_CAPA, "CAPA\r\n") : proceed(b, out);
 }
 
@@ -241,7 +205,7 @@ static enum back_want keep_capability(struct back *b, struct str entry)
     if (!memchr(entry.p, ',', entry.n))
         buf_add(&b->capabilities, entry.p, entry.n);
     return buf_adds(&b->capabilities, ",") ? BACK_MORE
-                                           : fail(b, "the node's capabilities are too long");
+                                           : back_fail(b, "the node's capabilities are too long");
 }
 
 /* Dovecot greets a proxy that it trusts with the word XCLIENT, and does not name it in CAPA. */
@@ -264,12 +228,12 @@ static enum back_want on_continue(struct back *b, struct str text, struct buf *o
 {
     struct sasl_login message;
     if (b->state == STATE_AUTH) {
-        message = sasl_message(b);
+        message = back_message(b);
         sasl_initial(out, &message);
         return say(b, out, STATE_AUTH_SENT, "\r\n");
     }
-    if (b->state != STATE_AUTH_SENT || !is_token(b))
-        return fail(b, "the node asks for more without a reason");
+    if (b->state != STATE_AUTH_SENT || !back_is_token(b))
+        return back_fail(b, "the node asks for more without a reason");
     /* The client will say what ends the exchange to us; the node hears it now (RFC 7628, 3.2.3;
      * Google asks for an empty line). */
     struct str challenge = str_word(&text);
@@ -292,7 +256,7 @@ static enum back_want on_ok(struct back *b, struct str line, struct buf *out)
     case STATE_USER:
         return go_on(b, out);
     case STATE_AUTH:
-        return fail(b, "the node accepts a login that was not sent");
+        return back_fail(b, "the node accepts a login that was not sent");
     case STATE_QUIT:
         return BACK_LEFT;
     default:
@@ -304,11 +268,11 @@ static enum back_want on_err(struct back *b, struct str line, struct buf *out)
 {
     switch (b->state) {
     case STATE_GREETING:
-        return fail(b, "the node does not greet with +OK");
+        return back_fail(b, "the node does not greet with +OK");
     case STATE_CAPA: /* a node as old as RFC 1939 */
         return proceed(b, out);
     case STATE_STLS:
-        return fail(b, "the node refuses STLS");
+        return back_fail(b, "the node refuses STLS");
     case STATE_XCLIENT: /* it does not trust us: its log will be poorer, the user is no less he */
         return go_on(b, out);
     case STATE_QUIT:
@@ -335,7 +299,7 @@ static bool has_control(struct str line)
 static enum back_want on_line(struct back *b, struct str line, struct buf *out)
 {
     if (has_control(line))
-        return fail(b, "the node sends control characters");
+        return back_fail(b, "the node sends control characters");
     if (b->state == STATE_CAPA_LIST)
         return str_is(line, ".") ? proceed(b, out) : keep_capability(b, line);
     if (is_status(line, "+OK"))
@@ -344,7 +308,7 @@ static enum back_want on_line(struct back *b, struct str line, struct buf *out)
         return on_err(b, line, out);
     if (is_status(line, "+"))
         return on_continue(b, (struct str){line.p + 1, line.n - 1}, out);
-    return fail(b, "the node's answer is malformed");
+    return back_fail(b, "the node's answer is malformed");
 }
 
 enum back_want pop3_back_read(struct back *b, struct buf *in, struct buf *out)
@@ -358,13 +322,13 @@ enum back_want pop3_back_read(struct back *b, struct buf *in, struct buf *out)
         want = begin(b, out);
     }
     while (want == BACK_MORE && str_line(buf_str(in), &line, &used)) {
-        want =
-            used <= PROTO_LINE_MAX ? on_line(b, line, out) : fail(b, "the node's line is too long");
+        want = used <= PROTO_LINE_MAX ? on_line(b, line, out)
+                                      : back_fail(b, "the node's line is too long");
         buf_take(in, (uint32_t)used);
     }
     if (want == BACK_MORE && buf_len(in) >= PROTO_LINE_MAX)
-        return fail(b, "the node's line is too long");
-    return out->full ? fail(b, "the node does not take what it asked for") : want;
+        return back_fail(b, "the node's line is too long");
+    return out->full ? back_fail(b, "the node does not take what it asked for") : want;
 }
 
 /* ---- what a client may be told of a node ---- */

@@ -15,29 +15,14 @@ enum {
     STATE_CHALLENGE /* the next line answers the node's error challenge; `pending` is sent then */
 };
 
-enum { PASSWORD_MECHS = 1u << SASL_PLAIN | 1u << SASL_LOGIN };
-
 /* ---- what can be done now ---- */
-
-static unsigned allowed_mechanisms(const struct front *f)
-{
-    unsigned all = f->setup.mechanisms;
-    return f->setup.external ? all : all & ~(1u << SASL_EXTERNAL);
-}
-
-/* A bearer token on the line is as good as a password. */
-static unsigned usable_mechanisms(const struct front *f)
-{
-    unsigned all = allowed_mechanisms(f);
-    return f->setup.plaintext ? all : all & 1u << SASL_EXTERNAL;
-}
 
 /* Adds the mechanisms that are usable now, each between BEFORE and BEHIND. */
 static void write_mechanisms(const struct front *f, struct buf *out, const char *before,
                              const char *behind)
 {
     for (enum sasl_mech m = 0; m < SASL_MECH_COUNT; m++)
-        if (usable_mechanisms(f) & 1u << m)
+        if (front_usable(f) & 1u << m)
             buf_addf(out, "%s%s%s", before, sasl_name(m), behind);
 }
 
@@ -78,9 +63,9 @@ static void write_nodes_capabilities(const struct front *f, struct buf *out)
 static void write_capabilities(const struct front *f, struct buf *out)
 {
     write_nodes_capabilities(f, out);
-    if (usable_mechanisms(f) & PASSWORD_MECHS)
+    if (front_usable(f) & PASSWORD_MECHS)
         buf_adds(out, "USER\r\n");
-    if (usable_mechanisms(f)) {
+    if (front_usable(f)) {
         buf_adds(out, "SASL");
         write_mechanisms(f, out, " ", "");
         buf_adds(out, "\r\n");
@@ -102,17 +87,11 @@ void pop3_goodbye(struct buf *out, const char *text)
     buf_addf(out, "-ERR %s\r\n", text);
 }
 
-static enum front_want closing(struct front *f, const char *reason)
-{
-    f->reason = reason;
-    return FRONT_CLOSE;
-}
-
 static enum front_want last_words(struct front *f, struct buf *out, const char *text,
                                   const char *reason)
 {
     pop3_goodbye(out, text);
-    return closing(f, reason);
+    return front_close(f, reason);
 }
 
 static enum front_want answer(struct buf *out, const char *text)
@@ -235,9 +214,9 @@ static enum front_want run_auth(struct front *f, struct str args, struct buf *ou
         return answer(out, ".");
     }
     struct str response = args, name = cut_word(&response);
-    if (!sasl_find(name, allowed_mechanisms(f), &mech))
+    if (!sasl_find(name, front_allowed(f), &mech))
         return error(f, out, "-ERR This mechanism is not available");
-    if (!(usable_mechanisms(f) & 1u << mech))
+    if (!(front_usable(f) & 1u << mech))
         return needs_privacy(f, out);
     sasl_start(&f->sasl, mech, f->creds, f->setup.external);
     return sasl_line(f, response, out);
@@ -336,7 +315,7 @@ enum front_want pop3_answer(struct front *f, enum verdict verdict, const struct 
                             struct buf *out)
 {
     enum front_want want = give_answer(f, verdict, b, out);
-    return out->full || f->pending.full ? closing(f, "answers are not taken") : want;
+    return out->full || f->pending.full ? front_close(f, "answers are not taken") : want;
 }
 
 /* ---- reading ---- */
@@ -344,7 +323,7 @@ enum front_want pop3_answer(struct front *f, enum verdict verdict, const struct 
 static enum front_want take(struct front *f, struct str line, struct buf *out)
 {
     if (!f->talked && proto_is_http(line))
-        return closing(f, "HTTP on a mail port");
+        return front_close(f, "HTTP on a mail port");
     f->talked = true;
     switch (f->state) {
     case STATE_SASL:
@@ -375,7 +354,7 @@ enum front_want pop3_read(struct front *f, struct buf *in, struct buf *out)
         enum front_want want = take(f, line, out);
         buf_take(in, (uint32_t)used);
         if (out->full)
-            return closing(f, "answers are not taken");
+            return front_close(f, "answers are not taken");
         if (want != FRONT_MORE)
             return want;
     }

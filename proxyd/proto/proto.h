@@ -60,6 +60,8 @@ struct front_setup {
     unsigned max_errors, max_auth_errors;
 };
 
+enum { PASSWORD_MECHS = 1u << SASL_PLAIN | 1u << SASL_LOGIN };
+
 /* A front at work. What a protocol keeps between two calls is in here, for all protocols alike. */
 struct front {
     struct front_setup setup;
@@ -152,6 +154,22 @@ void front_init(struct front *f, const struct front_setup *setup, struct creds *
 void front_free(struct front *f);
 void back_init(struct back *b, const struct back_setup *setup);
 void back_free(struct back *b);
+
+/* The mechanisms (bits 1u << SASL_*) that are allowed, and those of them that can be used now: a
+ * password or a bearer token needs `plaintext`, EXTERNAL needs a certificate. */
+unsigned front_allowed(const struct front *f);
+unsigned front_usable(const struct front *f);
+
+/* Notes REASON and returns FRONT_CLOSE; notes ERROR and returns BACK_FAILED. */
+enum front_want front_close(struct front *f, const char *reason);
+enum back_want back_fail(struct back *b, const char *error);
+
+/* The login on the node; whether it is a token that is passed on; whether only a SASL message can
+ * say it (two identities, or no password); and that message. */
+const char *back_login(const struct back *b);
+bool back_is_token(const struct back *b);
+bool back_needs_sasl(const struct back *b);
+struct sasl_login back_message(const struct back *b);
 
 /* Whether LINE is the first line of an HTTP request (RFC 9112, 3.: it ends in " HTTP/" DIGIT ...).
  */

@@ -78,6 +78,59 @@ void back_free(struct back *b)
     buf_free(&b->challenge);
 }
 
+unsigned front_allowed(const struct front *f)
+{
+    unsigned all = f->setup.mechanisms;
+    return f->setup.external ? all : all & ~(1u << SASL_EXTERNAL);
+}
+
+unsigned front_usable(const struct front *f)
+{
+    unsigned all = front_allowed(f);
+    return f->setup.plaintext ? all : all & 1u << SASL_EXTERNAL;
+}
+
+enum front_want front_close(struct front *f, const char *reason)
+{
+    f->reason = reason;
+    return FRONT_CLOSE;
+}
+
+enum back_want back_fail(struct back *b, const char *error)
+{
+    b->error = error;
+    return BACK_FAILED;
+}
+
+const char *back_login(const struct back *b)
+{
+    return b->setup.login ? b->setup.login : b->setup.creds->login;
+}
+
+bool back_is_token(const struct back *b)
+{
+    return b->setup.creds->mech == SASL_XOAUTH2 || b->setup.creds->mech == SASL_OAUTHBEARER;
+}
+
+bool back_needs_sasl(const struct back *b)
+{
+    return back_is_token(b) || b->setup.master_user || b->setup.creds->authcid[0];
+}
+
+struct sasl_login back_message(const struct back *b)
+{
+    const struct creds *c = b->setup.creds;
+    struct str secret = buf_str(&c->secret);
+    if (back_is_token(b))
+        return (struct sasl_login){c->mech, "", "", secret};
+    if (b->setup.master_user)
+        return (struct sasl_login){SASL_PLAIN, back_login(b), b->setup.master_user,
+                                   str_of(b->setup.master_password)};
+    if (c->authcid[0])
+        return (struct sasl_login){SASL_PLAIN, back_login(b), c->authcid, secret};
+    return (struct sasl_login){SASL_PLAIN, "", back_login(b), secret};
+}
+
 bool proto_is_http(struct str line)
 {
     static const char version[] = " HTTP/";
