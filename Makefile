@@ -38,26 +38,30 @@ ALL_C = $(shell git ls-files -co --exclude-standard '*.c' '*.h')
 all: $(B)/proxyd
 
 $(B)/proxyd: $(O)/proxyd/main.o $(B)/libproxyd.a
-	$(CC) $(ALL_LDFLAGS) -o $@ $^ $(LIBS)
+	@echo "  LD $@"
+	@$(CC) $(ALL_LDFLAGS) -o $@ $^ $(LIBS)
 
 $(B)/libproxyd.a: $(OBJECTS)
 	@rm -f $@
-	ar rcs $@ $^
+	@ar rcs $@ $^
 
 $(O)/%.o: %.c
 	@mkdir -p $(@D)
-	$(CC) $(ALL_CFLAGS) -c -o $@ $<
+	@echo "  CC $@"
+	@$(CC) $(ALL_CFLAGS) -c -o $@ $<
 
 # ---- tests ----
 
 $(UNIT): %: %.o $(B)/libproxyd.a
-	$(CC) $(ALL_LDFLAGS) -o $@ $^ $(LIBS) -lcmocka
+	@echo "  LD $@"
+	@$(CC) $(ALL_LDFLAGS) -o $@ $^ $(LIBS) -lcmocka
 
 unit: all $(UNIT)
 	@for t in $(UNIT); do echo "# $$t" && "$$t" || exit 1; done
 
 $(O)/tests/talk/talk: $(O)/tests/talk/talk.o $(O)/tests/talk/script.o $(B)/libproxyd.a
-	$(CC) $(ALL_LDFLAGS) -o $@ $^ $(LIBS)
+	@echo "  LD $@"
+	@$(CC) $(ALL_LDFLAGS) -o $@ $^ $(LIBS)
 
 talk: $(O)/tests/talk/talk
 	$< tests/talk/*.talk
@@ -65,15 +69,17 @@ talk: $(O)/tests/talk/talk
 # The fuzzers need clang, and the whole program once more with its instrumentation.
 build/fuzz/%.o: %.c
 	@mkdir -p $(@D)
-	$(FUZZ_CC) $(INCLUDE) -g -O1 -fsanitize=fuzzer-no-link,address,undefined \
+	@echo "  CC $@"
+	@$(FUZZ_CC) $(INCLUDE) -g -O1 -fsanitize=fuzzer-no-link,address,undefined \
 		-fno-sanitize-recover=all -MMD -MP -c -o $@ $<
 
 build/fuzz/libproxyd.a: $(SOURCES:%.c=build/fuzz/%.o)
 	@rm -f $@
-	ar rcs $@ $^
+	@ar rcs $@ $^
 
 build/fuzz/%: build/fuzz/tests/fuzz/%.o build/fuzz/libproxyd.a
-	$(FUZZ_CC) -fsanitize=fuzzer,address,undefined -o $@ $^ $(LIBS) -pthread
+	@echo "  LD $@"
+	@$(FUZZ_CC) -fsanitize=fuzzer,address,undefined -o $@ $^ $(LIBS) -pthread
 
 fuzz: $(FUZZ)
 	@for f in $(FUZZ); do echo "# $$f" && mkdir -p $$f.corpus && \
@@ -84,10 +90,12 @@ check:
 	SAN=$(SAN) scripts/check
 
 $(O)/tests/bench/load: $(O)/tests/bench/load.o
-	$(CC) $(ALL_LDFLAGS) -o $@ $^ -lssl -lcrypto
+	@echo "  LD $@"
+	@$(CC) $(ALL_LDFLAGS) -o $@ $^ -lssl -lcrypto
 
 $(O)/tests/bench/map_bench: $(O)/tests/bench/map_bench.o $(B)/libproxyd.a
-	$(CC) $(ALL_LDFLAGS) -o $@ $^ $(LIBS)
+	@echo "  LD $@"
+	@$(CC) $(ALL_LDFLAGS) -o $@ $^ $(LIBS)
 
 bench: all $(O)/tests/bench/load $(O)/tests/bench/map_bench
 	python3 tests/bench/bench.py --proxyd $(B)/proxyd --load $(O)/tests/bench/load

@@ -10,9 +10,15 @@ enum map_result map_lookup(struct map *map, const struct map_query *query, struc
     return map->kind->lookup(map, query, entry);
 }
 
-void map_free(struct map *map)
+struct map *map_ref(struct map *map)
 {
-    if (!map)
+    atomic_fetch_add(&map->references, 1);
+    return map;
+}
+
+void map_unref(struct map *map)
+{
+    if (!map || atomic_fetch_sub(&map->references, 1) > 1)
         return;
     free(map->name);
     map->kind->free(map);

@@ -8,6 +8,7 @@
 #include "base/problem.h"
 #include "base/str.h"
 
+#include <stdatomic.h>
 #include <stdint.h>
 
 enum map_result { MAP_FOUND, MAP_NOT_FOUND, MAP_AMBIGUOUS, MAP_TEMPORARY };
@@ -46,12 +47,15 @@ struct map_kind {
 struct map {
     const struct map_kind *kind;
     char *name; /* the key below `maps:` */
+    atomic_uint references;
 };
 
 /* Asks MAP. ENTRY is filled in for MAP_FOUND, and only then. Never blocks for long. */
 enum map_result map_lookup(struct map *map, const struct map_query *query, struct map_entry *entry);
 
-/* Gives MAP back; nobody may be asking it. NULL is allowed. */
-void map_free(struct map *map);
+/* One reference more (returns MAP), one less: the last one frees, and nobody may be asking it then.
+ * map_unref takes NULL. */
+struct map *map_ref(struct map *map);
+void map_unref(struct map *map);
 
 #endif

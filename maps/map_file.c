@@ -51,7 +51,7 @@ struct map *map_file_new(const char *name, const char *path, struct map_table *t
     pthread_rwlockattr_setkind_np(&attr, PTHREAD_RWLOCK_PREFER_WRITER_NONRECURSIVE_NP);
     pthread_rwlock_init(&f->lock, &attr);
     pthread_rwlockattr_destroy(&attr);
-    f->map = (struct map){.kind = &kind, .name = xstrdup(name)};
+    f->map = (struct map){.kind = &kind, .name = xstrdup(name), .references = 1};
     f->path = xstrdup(path);
     f->table = table;
     return &f->map;
@@ -70,6 +70,13 @@ void map_file_replace(struct map *map, struct map_table *table)
     f->table = table;
     pthread_rwlock_unlock(&f->lock);
     map_table_free(old);
+}
+
+void map_file_move(struct map *to, struct map *from)
+{
+    struct map_file *f = file_of(from);
+    map_file_replace(to, f->table);
+    f->table = NULL;
 }
 
 bool map_file_is_current(struct map *map)

@@ -10,7 +10,7 @@
 #include "maps/map.h"
 #include "maps/map_table.h"
 
-/* A map over the file at PATH, with TABLE (which it takes) as its content. */
+/* A map over the file at PATH, with TABLE (which it takes) as its content; one reference. */
 struct map *map_file_new(const char *name, const char *path, struct map_table *table);
 
 /* The path it was made with. */
@@ -18,6 +18,9 @@ const char *map_file_path(const struct map *map);
 
 /* Replaces the content by TABLE and frees the old one when the last lookup in it has ended. */
 void map_file_replace(struct map *map, struct map_table *table);
+
+/* Gives the content of FROM, which nobody asks yet or any more, to TO. */
+void map_file_move(struct map *to, struct map *from);
 
 /* Whether the file at PATH is, by device, inode, size and times, still the one MAP's content was
  * read from. This asks the file system: in the thread pool. A file that cannot be found counts as

@@ -85,7 +85,7 @@ static const char *split_key(struct map_line *line, char *p, size_t n)
         if (!(quoted ? unquote : unslash)(p, n, &length, &used))
             return quoted ? "a quotation mark is not closed" : "no slash ends the pattern";
         if (used < n && !is_blank(p[used]))
-            return "a blank is missing behind the login";
+            return "a blank is missing behind the quotation mark or slash";
     } else {
         while (length < n && !is_blank(p[length]))
             length++;
@@ -134,7 +134,7 @@ static const char *unquote_values(char *p, size_t n)
             end_field(p + i, length, used);
             i += used;
             if (i < n && !is_blank(p[i]))
-                return "a blank is missing behind a quotation mark";
+                return "a blank is missing behind the quotation mark";
         }
         while (i < n && !is_blank(p[i]))
             i++;
@@ -174,7 +174,7 @@ static bool host_is_good(struct str text, bool need_port)
     uint16_t port;
     if (!addr_split(text, &host, &port) || host.n > MAP_HOST_MAX || (need_port && port == 0))
         return false;
-    return addr_numeric(&a, host, port) || (*text.p != '[' && addr_is_hostname(host));
+    return addr_numeric(&a, host, port) || addr_is_hostname(host);
 }
 
 static bool name_is_protocol(struct str name)
@@ -202,6 +202,8 @@ static const char *meant(struct str name, bool has_value)
     return NULL;
 }
 
+static const char unknown[] = "is unknown";
+
 /* NULL, or what is wrong with an option by its own. */
 static const char *check_option(const struct option *o)
 {
@@ -219,18 +221,21 @@ static const char *check_option(const struct option *o)
     bool protocol = name_is_protocol(o->name);
     if (!protocol &&
         (o->name.n == 0 || !o->value.p || meant(o->name, true) || !host_is_good(o->value, true)))
-        return "is unknown";
+        return unknown;
     return host_is_good(o->value, false) ? NULL : "needs a host or HOST:PORT";
 }
 
+/* SECRET: the name may be a piece of a password. */
 static void complain(const struct option *o, const char *why, bool secret,
                      struct problems *problems, struct place at)
 {
-    const char *word = meant(o->name, o->value.p != NULL);
-    bool hint = word && strcmp(why, "is unknown") == 0;
-    problem_error(problems, at, "option%s%.*s%s %s%s%s%s", secret ? "" : " '",
-                  secret ? 0 : (int)o->name.n, o->name.p, secret ? " behind the password" : "'",
-                  why, hint ? ": did you mean '" : "", hint ? word : "", hint ? "'?" : "");
+    const char *word = why == unknown && !secret ? meant(o->name, o->value.p != NULL) : NULL;
+    char name[64] = "an option behind the password";
+    if (!secret)
+        snprintf(name, sizeof name, "option '%.*s'", (int)(o->name.n < 40 ? o->name.n : 40),
+                 o->name.p);
+    problem_error(problems, at, "%s %s%s%s%s", name, why, word ? ": did you mean '" : "",
+                  word ? word : "", word ? "'?" : "");
 }
 
 /* Checks what stands behind the node. */
@@ -248,7 +253,6 @@ static void check_options(struct map_line *line, struct str rest, struct problem
         for (size_t i = 0; i < count && !why; i++)
             if (str_eq_nocase(names[i], o.name))
                 why = "stands twice";
-        /* A word behind a password may be a piece of it. */
         if (why)
             complain(&o, why, line->password, problems, at);
         names[count] = o.name;

@@ -8,10 +8,10 @@
 
 #include "base/mem.h"
 #include "maps/map_line.h"
+#include "maps/map_pattern.h"
 
 #include <errno.h>
 #include <fcntl.h>
-#include <regex.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -23,10 +23,9 @@
 #include <xxhash.h>
 
 enum {
-    SLOTS = 12,         /* of a bucket: what fits into 64 bytes */
-    FILL = 9,           /* keys for each bucket, on average */
-    MARK_LINES = 1024,  /* lines from one mark to the next */
-    REPEATS_MAX = 1000, /* of a pattern: regcomp makes copies of what is repeated */
+    SLOTS = 12,       /* of a bucket: what fits into 64 bytes */
+    FILL = 9,         /* keys for each bucket, on average */
+    MARK_LINES = 1024 /* lines from one mark to the next */
 };
 
 struct bucket {
@@ -124,49 +123,19 @@ static void add_login(struct load *l, const struct map_line *line)
     }
 }
 
-/* What is wrong with a pattern beyond its syntax, or NULL. */
-static const char *pattern_fault(const char *p)
-{
-    unsigned long repeats = 1;
-    for (; *p; p++) {
-        if (*p == '\\' && *++p >= '1' && *p <= '9')
-            return "back-references are no part of extended regular expressions";
-        if (*p == 0)
-            break; /* a backslash at the end: regcomp says so */
-        if (*p != '{')
-            continue;
-        char *end;
-        unsigned long least = strtoul(p + 1, &end, 10);
-        unsigned long most = *end == ',' ? strtoul(end + 1, NULL, 10) : 0;
-        most = most > least ? most : least;
-        repeats *= most > REPEATS_MAX ? REPEATS_MAX + 1 : most ? most : 1;
-        if (repeats > REPEATS_MAX)
-            return "the pattern repeats too much";
-    }
-    return NULL;
-}
-
 static void add_pattern(struct load *l, const struct map_line *line)
 {
     struct map_table *t = l->table;
-    const char *fault = t->pattern_count == MAP_PATTERNS_MAX ? "too many regular expressions"
-                                                             : pattern_fault(line->key);
-    if (fault) {
-        problem_error(l->problems, l->at, "%s", fault);
+    if (t->pattern_count == MAP_PATTERNS_MAX) {
+        problem_error(l->problems, l->at, "too many regular expressions");
         return;
     }
     if (!t->patterns)
         t->patterns = xcalloc(MAP_PATTERNS_MAX, sizeof *t->patterns);
     struct pattern *p = &t->patterns[t->pattern_count];
     p->key = line->key;
-    int error = regcomp(&p->regex, line->key, REG_EXTENDED | REG_NOSUB | REG_ICASE);
-    if (error) {
-        char text[128];
-        regerror(error, &p->regex, text, sizeof text);
-        problem_error(l->problems, l->at, "the regular expression: %s", text);
-        return;
-    }
-    t->pattern_count++;
+    if (map_pattern_compile(&p->regex, line->key, l->problems, l->at))
+        t->pattern_count++;
 }
 
 static void add_all(struct load *l, const struct map_line *line)
@@ -271,9 +240,9 @@ static const char *make_index(struct map_table *t)
         lines++;
     t->bucket_count = lines / FILL + 1;
     t->buckets = map_memory(t->bucket_count * sizeof *t->buckets);
-    if (!t->buckets || getrandom(&t->seed, sizeof t->seed, 0) != sizeof t->seed)
-        return "not enough memory for it";
-    return NULL;
+    if (getrandom(&t->seed, sizeof t->seed, 0) != sizeof t->seed)
+        return strerror(errno);
+    return t->buckets ? NULL : "not enough memory for it";
 }
 
 static const char *read_file(struct map_table *t, const char *path)

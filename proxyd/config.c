@@ -7,6 +7,7 @@
 #include "base/file.h"
 #include "base/mem.h"
 #include "config_check.h"
+#include "maps/map_file.h"
 #include "options.h"
 
 #include <dirent.h>
@@ -170,6 +171,8 @@ static void complete(struct yaml_node *tree)
     options_complete(options, tree);
     set_machine_name(tree);
     const struct yaml_node *services = yaml_tree_get(tree, "services");
+    if (services->kind != YAML_TREE_MAPPING)
+        return;
     for (struct yaml_node *service = services->first; service; service = service->next)
         complete_service(service, yaml_tree_get(tree, "tls"));
 }
@@ -261,6 +264,33 @@ bool config_print(const char *path, struct problems *problems, FILE *out)
     return config;
 }
 
+static bool same_map(const struct map *a, const struct map *b)
+{
+    return a->kind == b->kind && strcmp(a->name, b->name) == 0 &&
+           strcmp(map_file_path(a), map_file_path(b)) == 0;
+}
+
+static void replace_map(struct config *config, size_t at, struct map *by)
+{
+    for (size_t i = 0; i < config->service_count; i++)
+        for (size_t k = 0; k < config->services[i].map_count; k++)
+            if (config->services[i].maps[k] == config->maps[at])
+                config->services[i].maps[k] = by;
+    map_unref(config->maps[at]);
+    config->maps[at] = by;
+}
+
+void config_share_maps(struct config *config, struct config *old)
+{
+    for (size_t i = 0; i < config->map_count; i++)
+        for (size_t k = 0; k < old->map_count; k++)
+            if (same_map(config->maps[i], old->maps[k])) {
+                map_file_move(old->maps[k], config->maps[i]);
+                replace_map(config, i, map_ref(old->maps[k]));
+                break;
+            }
+}
+
 struct config *config_ref(struct config *config)
 {
     atomic_fetch_add(&config->references, 1);
@@ -282,7 +312,7 @@ void config_unref(struct config *config)
     for (size_t i = 0; i < config->service_count; i++)
         free_service(&config->services[i]);
     for (size_t i = 0; i < config->map_count; i++)
-        map_free(config->maps[i]);
+        map_unref(config->maps[i]);
     free(config->maps);
     options_free(options, config);
     for (size_t i = 0; i < config->files.count; i++)

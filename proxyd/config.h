@@ -162,6 +162,11 @@ struct config *config_load(const char *path, struct problems *problems);
  * ********. Returns whether there was no error. */
 bool config_print(const char *path, struct problems *problems, FILE *out);
 
+/* Has CONFIG, which nobody uses yet, share the maps of OLD that it has under the same name and
+ * path, with the content that CONFIG has read: a session keeps OLD for hours, and must not keep
+ * another ten million lines with it. */
+void config_share_maps(struct config *config, struct config *old);
+
 /* One reference more (returns CONFIG), one less (the last one frees). From any thread. */
 struct config *config_ref(struct config *config);
 void config_unref(struct config *config);

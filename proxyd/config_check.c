@@ -8,7 +8,6 @@
 #include "maps/map_file.h"
 #include "option.h"
 
-#include <errno.h>
 #include <netdb.h>
 #include <pwd.h>
 #include <stdlib.h>
@@ -96,7 +95,7 @@ static void check_log_target(struct checking *c)
     const char *target = c->config->log.target;
     struct yaml_node *node = at(c->tree, "log.target");
     struct stat st;
-    if (strcmp(target, "stderr") == 0 || strcmp(target, "syslog") == 0)
+    if (!target || strcmp(target, "stderr") == 0 || strcmp(target, "syslog") == 0)
         return;
     if (target[0] != '/') {
         option_error(node, c->problems,
@@ -130,7 +129,9 @@ static void check_log_events(struct checking *c)
 {
     static const char *const modules[] = {"config", "listener", "node", "worker", NULL};
     struct yaml_node *events = yaml_tree_get(yaml_tree_get(c->tree, "log"), "events");
-    for (struct yaml_node *event = events ? events->first : NULL; event; event = event->next) {
+    if (!events || events->bad)
+        return;
+    for (struct yaml_node *event = events->first; event; event = event->next) {
         struct option_near near = option_near_to(event->key);
         bool known = find_service(c->config, event->key);
         for (const char *const *m = modules; *m; m++) {

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: ISC
  *
- * The crew: see crew.h. How busy a worker is, its thread's CPU clock tells, from outside. */
+ * The crew: see crew.h. A worker is busy when it does not wait for events: that it also tells when
+ * others have the CPU. */
 #include "crew.h"
 
 #include "net/splice.h"
@@ -11,20 +12,21 @@ enum {
     MEMBERS_MAX = 512, /* with those that are on their way out */
     LOOK = 500,        /* ms between two looks at the clocks */
     BUSY = 75,
-    IDLE = 40, /* per cent of a CPU */
+    IDLE = 40, /* per cent of the time */
     BUSY_LOOKS = 2,
     IDLE_LOOKS = 10 /* in a row, before the crew grows or shrinks */
 };
 
 struct member {
     struct worker *worker;
-    uint64_t cpu; /* ns, at the last look */
+    uint64_t idle; /* ns, at the last look */
 };
 
 static struct {
     struct member list[MEMBERS_MAX]; /* the running ones first */
     unsigned count, running;
     unsigned busy_looks, idle_looks;
+    uint64_t looked; /* ns */
     struct config *config;
     struct listen_set *set;
     uv_timer_t timer;
@@ -43,7 +45,7 @@ static void begin(struct member *m, bool checks)
         m->worker = worker_start(splice_thread_end);
         listener_serve(m->worker, crew.config, crew.set, checks);
     }
-    m->cpu = worker_cpu(m->worker);
+    m->idle = worker_idle(m->worker);
 }
 
 static void grow(void)
@@ -77,16 +79,19 @@ static void bury(void)
 
 /* ---- load ---- */
 
-/* Per cent of a CPU that the running ones used since the last look: the least, and all together. */
+/* Per cent of the time since the last look in which the running ones were busy: the least, and all
+ * together. */
 static void measure(unsigned *least, unsigned *sum)
 {
+    uint64_t now = uv_hrtime(), elapsed = now - crew.looked + 1;
+    crew.looked = now;
     *least = UINT_MAX;
     *sum = 0;
     for (unsigned i = 0; i < crew.running; i++) {
         struct member *m = &crew.list[i];
-        uint64_t cpu = worker_cpu(m->worker);
-        unsigned percent = (unsigned)((cpu - m->cpu) / (LOOK * 10000));
-        m->cpu = cpu;
+        uint64_t idle = worker_idle(m->worker), waited = idle - m->idle;
+        unsigned percent = waited < elapsed ? (unsigned)(100 - waited * 100 / elapsed) : 0;
+        m->idle = idle;
         *sum += percent;
         if (percent < *least)
             *least = percent;
@@ -119,7 +124,6 @@ static void look(uv_timer_t *timer)
     } else if (crew.count == 0) {
         uv_timer_stop(timer);
         config_unref(crew.config);
-        listen_set_unref(crew.set);
         crew.done();
     }
 }
@@ -149,6 +153,8 @@ void crew_serve(uv_loop_t *loop, struct config *config, struct listen_set *set)
 void crew_retire(void (*done)(void))
 {
     crew.done = done;
+    listen_set_unref(crew.set);
+    crew.set = NULL;
     while (crew.running)
         shrink();
     uv_timer_start(&crew.timer, look, 0, 20);

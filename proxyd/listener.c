@@ -146,6 +146,11 @@ void listen_set_unref(struct listen_set *set)
     free(set);
 }
 
+bool listen_set_is_idle(const struct listen_set *set)
+{
+    return atomic_load(&set->references) == 1;
+}
+
 /* ---- accepting ---- */
 
 static void watch_listeners(struct listeners *ls, struct worker *w)

@@ -18,6 +18,9 @@ struct listen_set *listen_set_open(const struct config *config, const struct lis
 struct listen_set *listen_set_ref(struct listen_set *set);
 void listen_set_unref(struct listen_set *set);
 
+/* Whether the caller has the only reference: no worker accepts on SET any more. */
+bool listen_set_is_idle(const struct listen_set *set);
+
 /* How many sessions the process may have before accepting pauses (two descriptors each). */
 void listener_set_limit(unsigned sessions);
 

@@ -33,8 +33,10 @@ static struct {
     struct config *config;
     struct listen_set *set;
     struct map_watch *watch;
-    uv_signal_t signals[5];
+    uv_signal_t signals[4];
     uv_timer_t grace;
+    uv_timer_t settle;           /* while workers go over to a new configuration */
+    struct listen_set *retiring; /* the sockets of the old one, until then */
     bool ending;
     bool reload_again; /* HUP came while a reload was under way */
     uv_work_t reload;  /* its data: set while it is under way */
@@ -135,7 +137,7 @@ static void adopt(struct config *config, struct listen_set *set)
 {
     if (proxyd.config)
         config_unref(proxyd.config);
-    listen_set_unref(proxyd.set);
+    proxyd.retiring = proxyd.set;
     proxyd.config = config;
     proxyd.set = set;
     node_configure(config);
@@ -153,28 +155,47 @@ static void load(uv_work_t *work)
 
 static void start_reload(void);
 
+static void reload_ended(void)
+{
+    proxyd.reload.data = NULL;
+    notify("READY=1");
+    if (proxyd.reload_again)
+        start_reload();
+}
+
+/* A reload has ended when no worker accepts on the old sockets any more. */
+static void settle(uv_timer_t *timer)
+{
+    if (!listen_set_is_idle(proxyd.retiring))
+        return;
+    uv_timer_stop(timer);
+    listen_set_unref(proxyd.retiring);
+    proxyd.retiring = NULL;
+    log_message(LOG_LEVEL_INFO, "config", "reloaded");
+    reload_ended();
+}
+
 static void loaded(uv_work_t *work, int status)
 {
     struct config *config = proxyd.loaded;
     struct listen_set *set = NULL;
+    (void)work;
     (void)status;
-    work->data = NULL;
     if (config && !proxyd.ending)
         set = listen_set_open(config, proxyd.set, &proxyd.problems);
     log_problems(&proxyd.problems);
     problems_free(&proxyd.problems);
     if (set && open_log(config)) {
+        config_share_maps(config, proxyd.config);
         adopt(config, set);
-        log_message(LOG_LEVEL_INFO, "config", "reloaded");
-    } else {
-        if (config)
-            config_unref(config);
-        listen_set_unref(set);
-        log_message(LOG_LEVEL_ERROR, "config", "not reloaded: the old configuration stays in use");
+        uv_timer_start(&proxyd.settle, settle, 0, 5);
+        return;
     }
-    notify("READY=1");
-    if (proxyd.reload_again && !proxyd.ending)
-        start_reload();
+    if (config)
+        config_unref(config);
+    listen_set_unref(set);
+    log_message(LOG_LEVEL_ERROR, "config", "not reloaded: the old configuration stays in use");
+    reload_ended();
 }
 
 static void start_reload(void)
@@ -211,6 +232,8 @@ static void stop(uv_signal_t *handle, int number)
     log_message(LOG_LEVEL_INFO, "stop", "accepting no more; sessions have %llu s to end",
                 (unsigned long long)proxyd.config->global.shutdown_grace / 1000);
     notify("STOPPING=1");
+    listen_set_unref(proxyd.set);
+    proxyd.set = NULL;
     uv_timer_start(&proxyd.grace, grace_over, proxyd.config->global.shutdown_grace, 0);
     crew_retire(ended);
 }
@@ -259,36 +282,45 @@ static void clean_up(void)
     uv_run(&proxyd.loop, UV_RUN_DEFAULT);
     uv_loop_close(&proxyd.loop);
     config_unref(proxyd.config);
-    listen_set_unref(proxyd.set);
+    listen_set_unref(proxyd.retiring);
     log_message(LOG_LEVEL_INFO, "stop", "ended");
+}
+
+/* Reads the configuration and opens all that it names; an exit status. */
+static int begin(struct config **config, struct listen_set **set)
+{
+    struct problems problems = {0};
+    *config = config_load(proxyd.path, &problems);
+    *set = *config ? listen_set_open(*config, NULL, &problems) : NULL;
+    problems_print(&problems, stderr);
+    problems_free(&problems);
+    if (!*config)
+        return EX_CONFIG;
+    if (!*set)
+        return EX_UNAVAILABLE;
+    return open_log(*config) ? drop_privileges(*config) : EX_CONFIG;
 }
 
 static int serve(void)
 {
-    struct problems problems = {0};
+    struct config *config;
+    struct listen_set *set;
     unsigned limit = raise_descriptor_limit();
     protect_memory();
     setenv("UV_THREADPOOL_SIZE", POOL_SIZE, 0);
-    struct config *config = config_load(proxyd.path, &problems);
-    problems_print(&problems, stderr);
-    problems_free(&problems);
-    if (!config)
-        return EX_CONFIG;
-    struct listen_set *set = listen_set_open(config, NULL, &problems);
-    problems_print(&problems, stderr);
-    problems_free(&problems);
-    if (!set)
-        return EX_UNAVAILABLE;
-    if (!open_log(config))
-        return EX_CONFIG;
-    int status = drop_privileges(config);
-    if (status != EX_OK)
+    int status = begin(&config, &set);
+    if (status != EX_OK) {
+        if (config)
+            config_unref(config);
+        listen_set_unref(set);
         return status;
+    }
     protect_memory(); /* becoming somebody else has undone it */
     set_session_limit(limit);
     warn_of_low_limit(config, limit);
     uv_loop_init(&proxyd.loop);
     uv_timer_init(&proxyd.loop, &proxyd.grace);
+    uv_timer_init(&proxyd.loop, &proxyd.settle);
     catch_signals();
     adopt(config, set);
     log_message(LOG_LEVEL_INFO, "start", "proxyd " VERSION " serves %s", proxyd.path);

@@ -16,7 +16,10 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { SECRET_FILE_MAX = 64 * 1024 }; /* bytes */
+enum {
+    SECRET_FILE_MAX = 64 * 1024, /* bytes */
+    CPUS_MAX = 256               /* more event loops than that are of no use */
+};
 
 static void *field_of(const struct option *o, void *base)
 {
@@ -56,7 +59,7 @@ void option_refuse(struct yaml_node *node, struct problems *problems, const char
 
 struct option_near option_near_to(const char *text)
 {
-    return (struct option_near){.text = text, .distance = strlen(text) < 4 ? 2 : 3};
+    return (struct option_near){.text = text, .distance = strlen(text) < 5 ? 2 : 3};
 }
 
 void option_near_offer(struct option_near *near, const char *word)
@@ -79,6 +82,22 @@ static char *list_words(const struct option_word *words)
     return all;
 }
 
+/* What stands at NODE instead of what should. */
+static char *found(const struct yaml_node *node, bool secret)
+{
+    switch (node->kind) {
+    case YAML_TREE_SCALAR:
+        return secret ? xstrdup("") : xasprintf(", not '%.80s'", node->text);
+    case YAML_TREE_LIST:
+        return xstrdup(", not a list");
+    case YAML_TREE_MAPPING:
+        return xstrdup(", not a mapping");
+    case YAML_TREE_NULL:
+        break;
+    }
+    return xstrdup(", not nothing");
+}
+
 /* NODE is not what O wants. */
 static void wrong(const struct option *o, struct yaml_node *node, struct problems *problems)
 {
@@ -87,11 +106,7 @@ static void wrong(const struct option *o, struct yaml_node *node, struct problem
     for (const struct option_word *w = o->words; w && w->word; w++)
         option_near_offer(&near, w->word);
     char *what = o->words ? list_words(o->words) : xstrdup(o->type->what);
-    char *text = scalar && !secret ? xasprintf(", not '%.80s'", node->text)
-                                   : xstrdup(scalar                            ? ""
-                                             : node->kind == YAML_TREE_LIST    ? ", not a list"
-                                             : node->kind == YAML_TREE_MAPPING ? ", not a mapping"
-                                                                               : ", not nothing");
+    char *text = found(node, secret);
     option_refuse(node, problems, "%s must be %s%s%s%s%s%s" OPTION_NEAR_FORMAT, o->key, what,
                   o->min ? " from " : "", o->min ? o->min : "", o->max ? " to " : "",
                   o->max ? o->max : "", text, OPTION_NEAR(near));
@@ -162,8 +177,7 @@ static bool parse_units(const char *text, const struct unit *units, uint64_t *va
 
 static bool duration(const char *text, uint64_t *value)
 {
-    static const struct unit units[] = {{"ms", 1},      {"s", 1000},         {"m", 60000},
-                                        {"h", 3600000}, {"d", 24 * 3600000}, {0}};
+    static const struct unit units[] = {{"ms", 1}, {"s", 1000}, {"m", 60000}, {"h", 3600000}, {0}};
     return parse_units(text, units, value);
 }
 
@@ -184,7 +198,8 @@ static bool cpus(const char *text, uint64_t *value)
     cpu_set_t set;
     if (strcmp(text, "auto") != 0)
         return number(text, value);
-    *value = sched_getaffinity(0, sizeof set, &set) == 0 ? (uint64_t)CPU_COUNT(&set) : 1;
+    int count = sched_getaffinity(0, sizeof set, &set) == 0 ? CPU_COUNT(&set) : 1;
+    *value = count < CPUS_MAX ? (uint64_t)count : CPUS_MAX;
     return true;
 }
 
@@ -232,54 +247,70 @@ static bool parse_boolean(const struct option *o, const char *text, void *field)
     return false;
 }
 
-const struct option_type option_boolean = {.name = "boolean",
-                                           .what = "true or false",
-                                           .plain = true,
-                                           .read = read_scalar,
-                                           .parse = parse_boolean};
+const struct option_type option_boolean = {
+    .name = "boolean",
+    .what = "true or false",
+    .plain = true,
+    .read = read_scalar,
+    .parse = parse_boolean,
+};
 
-const struct option_type option_number = {.name = "number",
-                                          .what = "a number",
-                                          .plain = true,
-                                          .read = read_scalar,
-                                          .parse = parse_number,
-                                          .number = number,
-                                          .width = sizeof(unsigned)};
+const struct option_type option_number = {
+    .name = "number",
+    .what = "a number",
+    .plain = true,
+    .read = read_scalar,
+    .parse = parse_number,
+    .number = number,
+    .width = sizeof(unsigned),
+};
 
-const struct option_type option_cpus = {.name = "number",
-                                        .what = "auto or a number",
-                                        .plain = true,
-                                        .read = read_scalar,
-                                        .parse = parse_number,
-                                        .number = cpus,
-                                        .width = sizeof(unsigned)};
+const struct option_type option_cpus = {
+    .name = "number",
+    .what = "auto or a number",
+    .plain = true,
+    .read = read_scalar,
+    .parse = parse_number,
+    .number = cpus,
+    .width = sizeof(unsigned),
+};
 
-const struct option_type option_port = {.name = "port",
-                                        .what = "a port number",
-                                        .plain = true,
-                                        .read = read_scalar,
-                                        .parse = parse_number,
-                                        .number = number,
-                                        .width = sizeof(uint16_t)};
+const struct option_type option_port = {
+    .name = "port",
+    .what = "a port number",
+    .plain = true,
+    .read = read_scalar,
+    .parse = parse_number,
+    .number = number,
+    .width = sizeof(uint16_t),
+};
 
-const struct option_type option_duration = {.name = "duration",
-                                            .what = "a duration with its unit (500ms, 5s, 10m, 1h)",
-                                            .plain = true,
-                                            .read = read_scalar,
-                                            .parse = parse_number,
-                                            .number = duration,
-                                            .width = sizeof(uint64_t)};
+const struct option_type option_duration = {
+    .name = "duration",
+    .what = "a duration with its unit (500ms, 5s, 10m, 1h)",
+    .plain = true,
+    .read = read_scalar,
+    .parse = parse_number,
+    .number = duration,
+    .width = sizeof(uint64_t),
+};
 
-const struct option_type option_size = {.name = "size",
-                                        .what = "a size in bytes (512, 64K, 16M, 1G)",
-                                        .plain = true,
-                                        .read = read_scalar,
-                                        .parse = parse_number,
-                                        .number = size,
-                                        .width = sizeof(uint64_t)};
+const struct option_type option_size = {
+    .name = "size",
+    .what = "a size in bytes (512, 64K, 16M, 1G)",
+    .plain = true,
+    .read = read_scalar,
+    .parse = parse_number,
+    .number = size,
+    .width = sizeof(uint64_t),
+};
 
 const struct option_type option_word = {
-    .name = "word", .what = "a word", .read = read_scalar, .parse = parse_word};
+    .name = "word",
+    .what = "a word",
+    .read = read_scalar,
+    .parse = parse_word,
+};
 
 /* ---- texts ---- */
 
@@ -302,8 +333,9 @@ static bool parse_hostname(const struct option *o, const char *text, void *field
     return addr_is_hostname(str_of(text)) && parse_string(o, text, field);
 }
 
-/* Whether the file that NODE names can be read; else an error. */
-static bool readable(const struct option *o, struct yaml_node *node, struct problems *problems)
+/* An error unless the file that NODE names can be read. */
+static void check_readable(const struct option *o, struct yaml_node *node,
+                           struct problems *problems)
 {
     int fd = open(node->text, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
     if (fd < 0)
@@ -311,7 +343,6 @@ static bool readable(const struct option *o, struct yaml_node *node, struct prob
                       strerror(errno));
     else
         close(fd);
-    return fd >= 0;
 }
 
 static void read_file_name(const struct option *o, struct yaml_node *node, void *base,
@@ -319,7 +350,7 @@ static void read_file_name(const struct option *o, struct yaml_node *node, void 
 {
     read_scalar(o, node, base, problems);
     if (!node->bad)
-        readable(o, node, problems);
+        check_readable(o, node, problems);
 }
 
 static void read_file_names(const struct option *o, struct yaml_node *node, void *base,
@@ -329,7 +360,13 @@ static void read_file_names(const struct option *o, struct yaml_node *node, void
     bool list = node->kind == YAML_TREE_LIST;
     for (struct yaml_node *item = list ? node->first : node; item; item = list ? item->next : NULL)
         if (!item->bad)
-            readable(o, item, problems);
+            check_readable(o, item, problems);
+}
+
+/* A text that begins like a reference to a file, but is none, is a mistake. */
+static bool parse_secret(const struct option *o, const char *text, void *field)
+{
+    return strncmp(text, "${", 2) != 0 && parse_string(o, text, field);
 }
 
 /* The content of the file at PATH, which NODE names. Neither PATH, which might be the secret by
@@ -399,29 +436,40 @@ const struct option_type option_string = {
     .what = "a text that is not empty and has no control characters",
     .read = read_scalar,
     .free = free_string,
-    .parse = parse_string};
+    .parse = parse_string,
+};
 
-const struct option_type option_hostname = {.name = "host name",
-                                            .what = "a host name",
-                                            .read = read_scalar,
-                                            .free = free_string,
-                                            .parse = parse_hostname};
+const struct option_type option_hostname = {
+    .name = "host name",
+    .what = "a host name",
+    .read = read_scalar,
+    .free = free_string,
+    .parse = parse_hostname,
+};
 
-const struct option_type option_file = {.name = "file",
-                                        .what = "the path of a file",
-                                        .read = read_file_name,
-                                        .free = free_string,
-                                        .parse = parse_string};
+const struct option_type option_file = {
+    .name = "file",
+    .what = "the path of a file",
+    .read = read_file_name,
+    .free = free_string,
+    .parse = parse_string,
+};
 
-const struct option_type option_secret = {.name = "secret",
-                                          .what = "a text or \"${file:PATH}\"",
-                                          .secret = true,
-                                          .read = read_secret,
-                                          .free = free_string,
-                                          .parse = parse_string};
+const struct option_type option_secret = {
+    .name = "secret",
+    .what = "a text or \"${file:PATH}\"",
+    .secret = true,
+    .read = read_secret,
+    .free = free_string,
+    .parse = parse_secret,
+};
 
 const struct option_type option_keys = {
-    .name = "file", .what = "the path of a file", .read = read_keys, .free = free_string};
+    .name = "file",
+    .what = "the path of a file",
+    .read = read_keys,
+    .free = free_string,
+};
 
 /* ---- addresses and protocols ---- */
 
@@ -474,12 +522,20 @@ const struct option_type option_address = {
     .what = "an address: HOST, HOST:PORT, \"[IPv6]:PORT\" or unix:/PATH",
     .read = read_scalar,
     .free = free_address,
-    .parse = parse_address};
+    .parse = parse_address,
+};
 
 const struct option_type option_ip = {
-    .name = "IP address", .what = "an IP address", .read = read_scalar, .parse = parse_ip};
+    .name = "IP address",
+    .what = "an IP address",
+    .read = read_scalar,
+    .parse = parse_ip,
+};
 
-const struct option_type option_protocol = {.name = "protocol", .read = read_protocol};
+const struct option_type option_protocol = {
+    .name = "protocol",
+    .read = read_protocol,
+};
 
 /* ---- lists ---- */
 
@@ -526,32 +582,41 @@ static bool parse_mechanism(const struct option *o, const char *text, void *fiel
     return true;
 }
 
-const struct option_type option_strings = {.name = "list of texts",
-                                           .what = "a text, or a list of texts",
-                                           .read = read_items,
-                                           .free = free_strings,
-                                           .parse = parse_strings};
+const struct option_type option_strings = {
+    .name = "list of texts",
+    .what = "a text, or a list of texts",
+    .read = read_items,
+    .free = free_strings,
+    .parse = parse_strings,
+};
 
-const struct option_type option_files = {.name = "file or list of files",
-                                         .what = "the path of a file, or a list of these",
-                                         .read = read_file_names,
-                                         .free = free_strings,
-                                         .parse = parse_strings};
+const struct option_type option_files = {
+    .name = "file or list of files",
+    .what = "the path of a file, or a list of these",
+    .read = read_file_names,
+    .free = free_strings,
+    .parse = parse_strings,
+};
 
-const struct option_type option_tls_names = {.name = "list of names",
-                                             .what = "a host name or \"*.DOMAIN\"",
-                                             .read = read_items,
-                                             .free = free_strings,
-                                             .parse = parse_tls_name};
+const struct option_type option_tls_names = {
+    .name = "list of names",
+    .what = "a host name or \"*.DOMAIN\"",
+    .read = read_items,
+    .free = free_strings,
+    .parse = parse_tls_name,
+};
 
 const struct option_type option_networks = {
     .name = "list of networks",
     .what = "a network (192.0.2.0/24, \"2001:db8::/32\"; no bits set behind the prefix)",
     .read = read_items,
     .free = free_networks,
-    .parse = parse_network};
+    .parse = parse_network,
+};
 
-const struct option_type option_mechanisms = {.name = "list of mechanisms",
-                                              .what = "a mechanism",
-                                              .read = read_items,
-                                              .parse = parse_mechanism};
+const struct option_type option_mechanisms = {
+    .name = "list of mechanisms",
+    .what = "a mechanism",
+    .read = read_items,
+    .parse = parse_mechanism,
+};

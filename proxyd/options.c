@@ -152,7 +152,7 @@ static const struct option listener[] = {
     {"proxy_protocol", &option_boolean, AT(config_listener, proxy_protocol), .initial = "false",
      .help = "connections begin with a PROXY header (v1 or v2), from trusted_networks only"},
     {NULL, &option_section, AT(config_listener, tls), .options = tls,
-     .help = "also all keys of the section tls, in its place for this listener"},
+     .help = "the keys of the section tls, in the place of those there for this listener"},
     {0}};
 
 static const struct option check[] = {
@@ -214,7 +214,7 @@ static const struct option service[] = {
      .words = plaintexts, .help = "from where passwords are taken without TLS"},
     {"mechanisms", &option_mechanisms, AT(config_service, mechanisms), .initial = "[plain, login]",
      .words = mechanisms,
-     .help = "how clients may log in; external: by certificate, which needs backend.login: master"},
+     .help = "how clients may log in; external (by certificate) needs backend.login: master"},
     {"failover", &option_address, AT(config_service, failover), .example = "10.0.0.9",
      .help = "where a login goes that no map knows"},
     {"capabilities", &option_string, AT(config_service, capabilities),

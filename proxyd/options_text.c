@@ -21,6 +21,13 @@ static void print_range(const struct option *o, FILE *out)
         fprintf(out, " (%s to %s)", o->min, o->max);
 }
 
+/* The keys of ROWS that stand in another section too. */
+static void print_keys(const struct option *rows, const char *between, FILE *out)
+{
+    for (const struct option *o = rows; o->type; o++)
+        fprintf(out, "%s%s", o->key, o[1].type ? between : "");
+}
+
 /* ---- the manual page ---- */
 
 /* TEXT so that mdoc takes nothing in it for its own. */
@@ -39,10 +46,12 @@ static void print_escaped(const char *text, FILE *out)
 
 static void manual_row(const struct option *o, FILE *out)
 {
-    if (!o->key) {
-        fputs(".It\n", out);
-    } else {
+    if (o->key) {
         fprintf(out, ".It Ic %s : Ar %s\n", o->key, o->type->name);
+    } else {
+        fputs(".It Ic ", out);
+        print_keys(o->options, " , ", out);
+        putc('\n', out);
     }
     print_escaped(o->help, out);
     print_range(o, out);
@@ -59,7 +68,7 @@ static void manual_section(const char *path, const struct option *o, FILE *out)
     print_escaped(o->help, out);
     fputs(":\n.Bl -tag -width Ds\n", out);
     for (const struct option *row = o->options; row->type; row++)
-        if (row->type != &option_section)
+        if (!row->key || row->type != &option_section)
             manual_row(row, out);
     fputs(".El\n", out);
 }
@@ -119,8 +128,12 @@ static void example_row(const struct example *e, const struct option *o, int ind
                         const char *hash, const char *first)
 {
     fprintf(e->out, "%*s# %s", indent, "", o->help);
+    if (o->words)
+        fprintf(e->out, "\n%*s#", indent, "");
     print_range(o, e->out);
     if (!o->key) {
+        fprintf(e->out, ":\n%*s# ", indent, "");
+        print_keys(o->options, ", ", e->out);
         putc('\n', e->out);
     } else if (o->type == &option_section) {
         fprintf(e->out, "\n%*s%s%s:\n", indent, "", hash, o->key);

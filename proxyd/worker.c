@@ -7,9 +7,9 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <sys/epoll.h>
-#include <time.h>
 #include <unistd.h>
 
 enum { EVENTS = 256 };
@@ -79,12 +79,23 @@ static int patience(struct worker *w)
     return uv < 0 || tick < uv ? tick : uv;
 }
 
+static int wait_for_events(struct worker *w, struct epoll_event *events)
+{
+    uint64_t since = uv_hrtime();
+    atomic_store_explicit(&w->waiting_since, since, memory_order_relaxed);
+    int n = epoll_wait(w->epoll, events, EVENTS, patience(w));
+    assert(n >= 0 || errno == EINTR);
+    atomic_store_explicit(&w->waiting_since, 0, memory_order_relaxed);
+    uint64_t idle = atomic_load_explicit(&w->idle, memory_order_relaxed) + uv_hrtime() - since;
+    atomic_store_explicit(&w->idle, idle, memory_order_relaxed);
+    return n;
+}
+
 static void round_once(struct worker *w)
 {
     struct epoll_event events[EVENTS];
     bool uv_ready = false;
-    int n = epoll_wait(w->epoll, events, EVENTS, patience(w));
-    assert(n >= 0 || errno == EINTR);
+    int n = wait_for_events(w, events);
     uv_update_time(&w->uv);
     w->now = uv_now(&w->uv);
     for (int i = 0; i < n; i++) {
@@ -210,11 +221,8 @@ void worker_timer_clear(struct worker *w, struct timer *t)
     wheel_clear(&w->wheel, t);
 }
 
-uint64_t worker_cpu(const struct worker *w)
+uint64_t worker_idle(const struct worker *w)
 {
-    clockid_t clock;
-    struct timespec t = {0};
-    if (pthread_getcpuclockid(w->thread, &clock) == 0)
-        clock_gettime(clock, &t);
-    return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
+    uint64_t idle = atomic_load(&w->idle), since = atomic_load(&w->waiting_since);
+    return since ? idle + uv_hrtime() - since : idle;
 }

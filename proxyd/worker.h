@@ -55,7 +55,8 @@ struct worker {
     bool leaving;        /* ends when nothing is left to do; set by listener.c */
     unsigned busy_tasks; /* what else has to end first: checks, jobs in the thread pool */
 
-    struct post soon; /* ring: to be run in this round */
+    _Atomic uint64_t idle, waiting_since; /* ns; the latter 0 while it does not wait */
+    struct post soon;                     /* ring: to be run in this round */
     uv_async_t wake;
     pthread_mutex_t lock;
     struct post posts; /* ring, under the lock: from other threads */
@@ -90,7 +91,7 @@ void worker_soon(struct worker *w, struct post *p);
 void worker_timer(struct worker *w, struct timer *t, uint64_t ms);
 void worker_timer_clear(struct worker *w, struct timer *t);
 
-/* CPU time that W's thread has used, in ns. From any thread. */
-uint64_t worker_cpu(const struct worker *w);
+/* How long W has waited for events so far, the present wait included, in ns. From any thread. */
+uint64_t worker_idle(const struct worker *w);
 
 #endif

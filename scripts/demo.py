@@ -26,7 +26,7 @@ BINARY = os.path.abspath(os.environ.get('PROXYD') or os.path.join(ROOT, 'build',
 USERS = {'alice@example.org': 'alice-secret', 'bob@example.org': 'bob-secret'}
 
 CONFIGURATION = '''\
-global: {{hostname: localhost, user: nobody, default_domain: example.org}}
+global: {{hostname: localhost, user: nobody}}
 tls: {{certificate: {certificate}, key: {key}}}
 maps:
   local: {{type: file, path: {folder}/users.map}}
@@ -47,13 +47,13 @@ services:
 '''
 
 INTRODUCTION = '''
-Alice lives on node1, Bob on node2; both nodes are Dovecot. proxyd finds out by {folder}/users.map
-and is set up by {folder}/proxyd.yaml: change them, the map is read again by itself, the rest on kill -HUP {pid}.
-Passwords: alice-secret, bob-secret. To try, in another terminal:
+Alice lives on node1 and Bob on node2, two Dovecots; {folder}/users.map says so. Change it, and proxyd
+reads it again by itself; {folder}/proxyd.yaml is read again on kill -HUP {pid}.
+To try, in another terminal:
 
   curl --cacert {folder}/ca.pem -u alice@example.org:alice-secret 'imaps://localhost:{port[imaps]}/INBOX;MAILINDEX=1'
   curl --cacert {folder}/ca.pem -u bob@example.org:bob-secret pop3s://localhost:{port[pop3s]}/1
-  curl --cacert {folder}/ca.pem --ssl-reqd -u bob:bob-secret imap://localhost:{port[imap]}/
+  curl --cacert {folder}/ca.pem --ssl-reqd -u bob@example.org:bob-secret imap://localhost:{port[imap]}/
   openssl s_client -quiet -crlf -CAfile {folder}/ca.pem -starttls imap -connect localhost:{port[imap]}
       then: a LOGIN alice@example.org alice-secret    b SELECT INBOX    c LOGOUT
   openssl s_client -quiet -crlf -CAfile {folder}/ca.pem -connect localhost:{port[pop3s]}

@@ -92,8 +92,10 @@ static enum splice_result drain_pipe(struct splice *s, struct stream *to)
             p->held -= (size_t)n;
         else if (n < 0 && errno == EAGAIN)
             return SPLICE_BLOCKED;
-        else if (n == 0 || errno != EINTR)
+        else if (n == 0 || errno != EINTR) {
+            stream_fail(to, n < 0 ? errno : EIO);
             return SPLICE_FAILED;
+        }
     }
     splice_free(s);
     return SPLICE_IDLE;
@@ -113,7 +115,7 @@ static ssize_t move_spliced(struct splice *s, struct stream *from)
     if (n == 0)
         from->ended = true;
     else if (errno != EAGAIN && errno != EINTR)
-        from->failed = true;
+        stream_fail(from, errno);
     else
         from->readable = false;
     s->bulk = false;

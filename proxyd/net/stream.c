@@ -34,7 +34,7 @@ static _Thread_local struct {
     char data[GATHER];
 } gather;
 
-static void fail(struct stream *st, int error)
+void stream_fail(struct stream *st, int error)
 {
     if (st->failed)
         return;
@@ -96,7 +96,7 @@ static void connected(struct stream *st)
     if (getsockopt(st->fd, SOL_SOCKET, SO_ERROR, &error, &n) < 0)
         error = errno;
     if (error)
-        fail(st, error);
+        stream_fail(st, error);
     st->connecting = false;
 }
 
@@ -118,7 +118,7 @@ ssize_t stream_peek(struct stream *st, void *p, size_t n)
 {
     ssize_t got = st->readable ? recv(st->fd, p, n, MSG_PEEK) : STREAM_AGAIN;
     if (got < 0 && st->readable && errno != EAGAIN && errno != EINTR) {
-        fail(st, errno);
+        stream_fail(st, errno);
         return STREAM_FAILED;
     }
     return got < 0 ? STREAM_AGAIN : got;
@@ -154,7 +154,7 @@ static ssize_t receive(struct stream *st, void *p, size_t n)
     }
     if (errno == EAGAIN || errno == EINTR)
         return STREAM_AGAIN;
-    fail(st, errno);
+    stream_fail(st, errno);
     return STREAM_FAILED;
 }
 
@@ -162,7 +162,7 @@ static void keep(struct stream *st, const char *p, size_t n)
 {
     size_t old = stream_pending(st);
     if (old + n > PEND_MAX) {
-        fail(st, ENOBUFS);
+        stream_fail(st, ENOBUFS);
         return;
     }
     struct pend *pend = xmalloc(sizeof *pend + old + n);
@@ -182,7 +182,7 @@ static size_t give(struct stream *st, const char *p, size_t n)
     if (sent >= 0)
         return (size_t)sent;
     if (errno != EAGAIN && errno != EINTR)
-        fail(st, errno);
+        stream_fail(st, errno);
     return 0;
 }
 
@@ -246,7 +246,7 @@ static int bio_write(BIO *bio, const char *p, int n)
         gather.owner = st;
     }
     if ((size_t)n > GATHER) {
-        fail(st, ENOBUFS);
+        stream_fail(st, ENOBUFS);
         return -1;
     }
     memcpy(gather.data + gather.n, p, (size_t)n);
@@ -334,7 +334,7 @@ static int tls_result(struct stream *st, int rc)
     default:
         if (st->handshaken && st->at_end && ERR_peek_error() == 0)
             return 0; /* the peer left without close_notify, as many clients do */
-        fail(st, st->error ? st->error : EPROTO);
+        stream_fail(st, st->error ? st->error : EPROTO);
         return STREAM_FAILED;
     }
 }
@@ -349,7 +349,7 @@ int stream_handshake(struct stream *st)
     }
     int result = tls_result(st, rc);
     if (result == 0)
-        fail(st, ECONNRESET);
+        stream_fail(st, ECONNRESET);
     return result == 0 ? STREAM_FAILED : result;
 }
 
@@ -385,7 +385,7 @@ bool stream_write(struct stream *st, const void *p, size_t n)
     ERR_clear_error();
     for (size_t at = 0; at < n; at += done)
         if (SSL_write_ex(st->ssl, (const char *)p + at, n - at, &done) != 1) {
-            fail(st, EPROTO);
+            stream_fail(st, EPROTO);
             return false;
         }
     return !st->failed;

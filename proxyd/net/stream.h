@@ -45,6 +45,9 @@ int stream_open(struct stream *st, struct worker *w, int fd,
 int stream_connect(struct stream *st, struct worker *w, const struct addr *addr,
                    const struct addr *source, void (*ready)(struct watch *, uint32_t));
 
+/* Notes that the stream is broken, for the first reason that is told. */
+void stream_fail(struct stream *st, int error);
+
 /* Notes what epoll_wait said. */
 void stream_events(struct stream *st, uint32_t events);
 

@@ -126,7 +126,8 @@ static int ticket(SSL *ssl, unsigned char *name, unsigned char *iv, EVP_CIPHER_C
     if (EVP_CipherInit_ex(cipher, EVP_aes_256_cbc(), NULL, key->aes, iv, sealing) != 1 ||
         EVP_MAC_CTX_set_params(mac, params) != 1)
         return -1;
-    /* 2: good, but make a new one; with TLS 1.3 always, for a ticket is used once (RFC 8446, C.4) */
+    /* 2: good, but make a new one; with TLS 1.3 always, for a ticket is used once (RFC 8446, C.4)
+     */
     return sealing || (key == server->tickets && SSL_version(ssl) < TLS1_3_VERSION) ? 1 : 2;
 }
 

@@ -138,6 +138,6 @@ int main(int argc, char **argv)
     printf("found, while loading        %8.0f ns\n", ask_often("example.org", MAP_FOUND));
     pthread_join(thread, NULL);
     unlink(path);
-    map_free(map);
+    map_unref(map);
     return 0;
 }

@@ -4,6 +4,7 @@ no privileges. Root cannot run Dovecot unprivileged, so it becomes nobody."""
 import grp
 import os
 import pwd
+import re
 import shutil
 import socket
 import subprocess
@@ -48,6 +49,7 @@ service imap-login {{
   }}
   inet_listener imaps {{
     port = {imaps}
+    ssl = {ssl}
   }}
 }}
 service pop3-login {{
@@ -58,6 +60,7 @@ service pop3-login {{
   }}
   inet_listener pop3s {{
     port = {pop3s}
+    ssl = {ssl}
   }}
 }}
 service anvil {{
@@ -155,6 +158,15 @@ class Dovecot:
                 return file.read()
         except FileNotFoundError:
             return ''
+
+    def wait_log(self, pattern, count=1):
+        """Waits until so many lines of its log match; returns them. It writes them late."""
+        deadline = time.monotonic() + PATIENCE
+        while len(found := [line for line in self.log().splitlines() if re.search(pattern, line)]) < count:
+            if time.monotonic() > deadline:
+                raise AssertionError(f'no {pattern} in the log of dovecot:\n{self.log()}')
+            time.sleep(0.02)
+        return found
 
     def stop(self):
         if self.process:

@@ -107,8 +107,20 @@ class Proxyd:
             stderr=subprocess.PIPE, start_new_session=True, env={**os.environ, 'NOTIFY_SOCKET': notify})
         self.reader = threading.Thread(target=self.read_log, daemon=True)
         self.reader.start()
-        self.wait_notice('READY=1')
+        try:
+            self.wait_notice('READY=1')
+        except AssertionError:
+            self.kill()
+            raise
         return self
+
+    def kill(self):
+        self.process.kill()
+        self.process.wait()
+        self.reader.join(PATIENCE)
+        self.process.stderr.close()
+        self.notices.close()
+        self.process = None
 
     def read_log(self):
         for line in self.process.stderr:
@@ -154,10 +166,7 @@ class Proxyd:
             self.signal(signal.SIGTERM)
             status = self.wait_end()
         finally:
-            self.process.kill()
-            self.process.stderr.close()
-            self.notices.close()
-        self.process = None
+            self.kill()
         log = '\n'.join(self.lines)
         assert status == 0 and 'Sanitizer' not in log, f'proxyd ended with {status}:\n{log[-8000:]}'
         self.assert_discreet(log)

@@ -98,7 +98,7 @@ class Carry(Case):
                 with self.assertRaises(TimeoutError):  # it stops reading from the node
                     while sent < 256 * MIB:
                         sent += wire.sock.send(PATTERN)
-                self.assertLess(p.memory() - before, 4 * MIB)
+                self.assertLess(p.memory() - before, 8 * MIB)
                 left = sent - len(client.pending)
                 while left > 0:
                     left -= len(client.sock.recv(1 << 20))

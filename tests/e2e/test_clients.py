@@ -125,21 +125,37 @@ SyncState *
         client.expect('+OK...')
         client.ask(f'USER {BOB}', '+OK...')
         client.ask(f'PASS {PASSWORD}', '+OK...')
-        log = self.nodes[1].log()
-        self.assertRegex(log, r'imap-login: Info: Login: user=<bob@example.org>.* rip=127\.0\.0\.77')
-        self.assertRegex(log, r'pop3-login: Info: Login: user=<bob@example.org>.* rip=127\.0\.0\.78')
-        session = self.p.events('login', service='imap', result='ok')[0]['session']
-        self.assertIn(f'session=<{session}>', log)
+        for service, address in (('imap', r'127\.0\.0\.77'), ('pop3', r'127\.0\.0\.78')):
+            session = self.p.wait('login', service=service, result='ok')['session']
+            self.nodes[1].wait_log(f'{service}-login: Info: Login: user=<{BOB}>.* rip={address},.* session=<{session}>')
 
 
-class ProxyProtocol(Case):
-    def test_dovecot_takes_our_header(self):
+class OtherNodes(Case):
+    def log_in(self, p, **how):
+        client = self.connect(p, 'imap', **how)
+        client.expect('* OK ...')
+        client.ask(f'a LOGIN {BOB} {PASSWORD}', 'a OK ...')
+        client = self.connect(p, 'pop3', **how)
+        client.expect('+OK...')
+        client.ask(f'USER {BOB}', '+OK...')
+        client.ask(f'PASS {PASSWORD}', '+OK...')
+
+    def test_tls_to_dovecot(self):
+        node = start_dovecot(self, {BOB: PASSWORD}, certificate=authority().issue('localhost'))
+        for tls, end in (('starttls', ''), ('implicit', 's')):
+            with self.subTest(tls=tls):
+                imap, pop3 = node.port['imap' + end], node.port['pop3' + end]
+                backend = {'backend': {'tls': tls, 'ca_file': authority().file}}
+                self.log_in(self.proxyd(f'* localhost imap=localhost:{imap} pop3=localhost:{pop3}',
+                                        imap=backend, pop3=backend))
+        node.wait_log('Login: .*, TLS, ', 4)
+
+    def test_proxy_protocol_to_dovecot(self):
         node = start_dovecot(self, {BOB: PASSWORD}, haproxy=True)
-        for version in ('proxy_v1', 'proxy_v2'):
+        for version in 'proxy_v1', 'proxy_v2':
             with self.subTest(version=version):
-                p = self.proxyd(f'* 127.0.0.1:{node.port["imap"]}', imap={'backend': {'client_address': version}})
-                client = self.connect(p, source='127.0.0.79')
-                client.expect('* OK ...')
-                client.ask(f'a LOGIN {BOB} {PASSWORD}', 'a OK ...')
-        self.assertRegex(node.log(), r'Login: user=<bob@example.org>.* rip=127\.0\.0\.79')
-        self.assertNotRegex(node.log(), r'Login: .* rip=127\.0\.0\.1,')
+                backend = {'backend': {'client_address': version}}
+                self.log_in(self.proxyd(f'* 127.0.0.1 imap=127.0.0.1:{node.port["imap"]} '
+                                        f'pop3=127.0.0.1:{node.port["pop3"]}', imap=backend, pop3=backend),
+                            source='127.0.0.79')
+        node.wait_log(r'Login: .* rip=127\.0\.0\.79,', 4)

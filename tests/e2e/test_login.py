@@ -220,7 +220,7 @@ class AtThePlayedNode(Case):
 
     def test_master_user(self):
         node = self.node()
-        p = self.proxyd(f'* {node.address}', imap={'backend': {
+        p = self.proxyd(f'* {node.address} password={PASSWORD}', imap={'authentication': 'proxy', 'backend': {
             'login': 'master', 'master_user': 'proxy', 'master_password': 'm4ster-word'}})
         client = self.connect(p)
         client.expect('* OK ...')

@@ -177,7 +177,7 @@ class Checks(Base):
     def test_one_failure_is_not_a_fall(self):
         node = self.node()
         p = self.proxyd('* node1', nodes={'node1': {'address': node.address}},
-                        imap={'backend': {'check': {'interval': '100ms', 'fall': 2, 'rise': 1}}}, pop3={'maps': []})
+                        imap={'backend': {'check': {'interval': '100ms', 'fall': 2, 'rise': 1}}}, pop3={'maps': [], 'failover': '127.0.0.1'})
         node.accept().close()
         for _ in range(2):
             self.good(node.accept())
@@ -198,7 +198,7 @@ class Checks(Base):
 
     def test_capabilities_are_learned(self):
         node = self.node(serve=self.good)
-        p = self.proxyd('* node1', nodes={'node1': {'address': node.address}}, pop3={'maps': []},
+        p = self.proxyd('* node1', nodes={'node1': {'address': node.address}}, pop3={'maps': [], 'failover': '127.0.0.1'},
                         imap={'backend': {'check': {'interval': '100ms'}}, 'mechanisms': ['plain']})
         deadline = time.monotonic() + 5
         while 'IDLE' not in (greeting := self.connect(p).line()) and time.monotonic() < deadline:

@@ -19,10 +19,11 @@ MECHANISMS = 'plain login xoauth2 oauthbearer'
 
 def playable(dialogue):
     """Not over sockets: verdicts without a node, the client's fixed address, and what no
-    configuration allows (EXTERNAL without a master user)."""
+    configuration allows (EXTERNAL without a master user, who is for nothing else here)."""
     settings = dialogue.settings
+    external = 'external' in settings.get('mechanisms', '').split()
     return (not any(who == 'V:' for _, who, _, _ in dialogue.lines) and 'identify' not in settings and
-            ('external' not in settings or 'master_user' in settings))
+            external == ('master_user' in settings))
 
 
 def service(settings, protocol, port, node, folder):
@@ -46,8 +47,8 @@ def service(settings, protocol, port, node, folder):
         made['listeners'][0]['client_ca'] = authority().file
     path = os.path.join(folder, f'{port}.map')
     with open(path, 'w') as file:
-        login = f' login={settings["node_login"]}' if 'node_login' in settings else ''
-        file.write(f'* {node.address}{login}\n')
+        login = settings.get('node_login', '').replace('"', '""')
+        file.write(f'* {node.address}' + (f' login="{login}"' if login else '') + '\n')
     return made, path
 
 

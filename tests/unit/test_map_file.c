@@ -43,7 +43,7 @@ static int forget(void **state)
 {
     (void)state;
     problems_free(&problems);
-    map_free(map);
+    map_unref(map);
     map = NULL;
     unlink(path);
     return 0;
@@ -72,7 +72,7 @@ static void use(const char *text)
     problems_print(&problems, stdout);
     assert_non_null(table);
     assert_int_equal(problems.count, 0);
-    map_free(map);
+    map_unref(map);
     map = map_file_new("local", path, table);
 }
 
@@ -351,7 +351,7 @@ static void test_patterns(void **state)
     (void)state;
     use("/^a b$/ blank\n/^c\\/d$/ slash\n/^[\\/]+$/ slashes\n/^e\\\\$/ backslash\n/^f{2,3}$/ "
         "times\n"
-        "/^(g|h)\\.?$/ either\n");
+        "/^(g|h)\\.?$/ either\n/^i+@(j+k+)+l+m+n+o+p+q+r+s+t+u+$/ plus\n/^[]v)\\1]{9}$/ bracket\n");
     assert_host("a b", "blank");
     assert_host("c/d", "slash");
     assert_host("//", "slashes");
@@ -361,6 +361,8 @@ static void test_patterns(void **state)
     assert_host("ff", "times");
     assert_host("h.", "either");
     assert_nowhere("gh");
+    assert_host("i@jkjjkllmnopqrstuu", "plus");
+    assert_host("v]\\v1)vvv", "bracket");
 }
 
 /* ---- errors ---- */
@@ -381,9 +383,9 @@ static void test_errors(void **state)
         {"@ node", "no domain behind the @"},
         {"\"\" node", "the login is empty"},
         {"\"bob node", "a quotation mark is not closed"},
-        {"\"bob\"x node", "a blank is missing behind the login"},
+        {"\"bob\"x node", "a blank is missing behind the quotation mark or slash"},
         {"bob node login=\"b", "a quotation mark is not closed"},
-        {"bob node login=\"b\"c", "a blank is missing behind a quotation mark"},
+        {"bob node login=\"b\"c", "a blank is missing behind the quotation mark"},
         {"b\001b node", "a control character or NUL"},
         {"bob no\rde", "a control character or NUL"},
         {"bob node # \x7f", "a control character or NUL"},
@@ -412,16 +414,26 @@ static void test_errors(void **state)
         {"bob node hodl", "option 'hodl' is unknown: did you mean 'hold'?"},
         {"bob node pasword=a:1", "option 'pasword' is unknown: did you mean 'password'?"},
         {"bob node logn=b", "option 'logn' is unknown: did you mean 'login'?"},
-        {"bob node password=two words=x", "option behind the password is unknown"},
+        {"bob node password=two words=x", "an option behind the password is unknown"},
         {"// node", "the pattern is empty"},
         {"/x node", "no slash ends the pattern"},
         {"/x\\/ node", "no slash ends the pattern"},
-        {"/x/y node", "a blank is missing behind the login"},
+        {"/x/y node", "a blank is missing behind the quotation mark or slash"},
         {"/(/ node", "the regular expression: Unmatched ( or \\("},
-        {"/a\\/ node", "no slash ends the pattern"},
-        {"/(a)\\1/ node", "back-references are no part of extended regular expressions"},
-        {"/((a{1,20}){20}){3,}/ node", "the pattern repeats too much"},
-        {"/a{99999999999999999999}/ node", "the pattern repeats too much"},
+        {"/[[:x:]]/ node", "the regular expression: Invalid character class name"},
+        {"/(a)\\1/ node",
+         "the regular expression has a back-reference, which is not possible here"},
+        {"/((a{1,20}){20}){3,}/ node", "the regular expression repeats too much"},
+        {"/a{30}*{30}?{30}/ node", "the regular expression repeats too much"},
+        {"/([]x)]{30}){40}/ node", "the regular expression repeats too much"},
+        {"/([[:alpha:])]{30}){40}/ node", "the regular expression repeats too much"},
+        {"/a+++++++++++/ node", "the regular expression repeats too much"},
+        {"/((((((((((a+)+)+)+)+)+)+)+)+)+)/ node", "the regular expression repeats too much"},
+        {"/a{99999999999999999999}/ node", "the regular expression repeats too much"},
+        {"/a{-1}/ node", "the regular expression repeats too much"},
+        {"/((((((((((((((((((((((((((((((((((((((((((((((((((((((((((((((((("
+         ")))))))))))))))))))))))))))))))))))))))))))))))))))))))))))))))))/ node",
+         "the regular expression has too many parentheses"},
     };
     (void)state;
     for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
@@ -686,13 +698,27 @@ static void test_replaced_while_others_ask(void **state)
     assert_null(mixed[1]);
 }
 
+static void test_moved_to_another_map(void **state)
+{
+    (void)state;
+    use("bob first\n");
+    struct map *running = map_ref(map);
+    map = map_file_new("local", path, load("bob second\n"));
+    map_file_move(running, map);
+    map_unref(map);
+    map = running;
+    assert_host("bob", "second");
+    map_unref(running); /* the reference of `use`: there is one more */
+    assert_host("bob", "second");
+}
+
 static void test_name_and_kind(void **state)
 {
     (void)state;
     use("bob node\n");
     assert_string_equal(map->name, "local");
     assert_string_equal(map->kind->type, "file");
-    map_free(NULL);
+    map_unref(NULL);
     map_table_free(NULL);
 }
 
@@ -726,6 +752,7 @@ int main(void)
         TEST(test_changed_while_it_was_read),
         TEST(test_is_current),
         TEST(test_replaced_while_others_ask),
+        TEST(test_moved_to_another_map),
         TEST(test_name_and_kind),
     };
     return cmocka_run_group_tests(tests, setup, teardown);

@@ -125,6 +125,16 @@ static void test_des(void **state)
     assert_int_equal(check(stored, ""), PASSWORD_WRONG);
 }
 
+static void test_empty_passwords(void **state)
+{
+    static const char *const of_nothing[] = {
+        "{SHA}2jmj7l5rSw0yVb/vlWAYkK/YBwk=",          /* hashlib */
+        "{CRYPT}$1$saltsalt$5Jhcit4zN9UlGiA0txPkO0"}; /* openssl */
+    (void)state;
+    for (size_t i = 0; i < COUNT(of_nothing); i++)
+        assert_int_equal(check(of_nothing[i], ""), PASSWORD_WRONG);
+}
+
 static void test_a_nul_ends_nothing(void **state)
 {
     static const char given[] = PASSWORD "\0more", stored[] = "{PLAIN}" PASSWORD "\0more";
@@ -206,6 +216,7 @@ int main(void)
         cmocka_unit_test(test_right_and_wrong),
         cmocka_unit_test(test_near_misses),
         cmocka_unit_test(test_des),
+        cmocka_unit_test(test_empty_passwords),
         cmocka_unit_test(test_a_nul_ends_nothing),
         cmocka_unit_test(test_unusable),
         cmocka_unit_test(test_lengths),
