@@ -35,7 +35,7 @@ UNIT = $(patsubst %.c,$(O)/%,$(wildcard tests/unit/test_*.c))
 FUZZ = $(patsubst tests/fuzz/%.c,build/fuzz/%,$(wildcard tests/fuzz/fuzz_*.c))
 ALL_C = $(shell git ls-files -co --exclude-standard '*.c' '*.h')
 
-all: $(B)/proxyd
+all: $(B)/proxyd $(B)/proxyd.yaml.5
 
 $(B)/proxyd: $(O)/proxyd/main.o $(B)/libproxyd.a
 	@echo "  LD $@"
@@ -49,6 +49,15 @@ $(O)/%.o: %.c
 	@mkdir -p $(@D)
 	@echo "  CC $@"
 	@$(CC) $(ALL_CFLAGS) -c -o $@ $<
+
+# The table of options as people read it: the manual, and the files of conf.d behind their first
+# comment (`build/options imap`).
+$(B)/options: $(O)/scripts/options.o $(B)/libproxyd.a
+	@echo "  LD $@"
+	@$(CC) $(ALL_LDFLAGS) -o $@ $^ $(LIBS)
+
+$(B)/proxyd.yaml.5: proxyd/proxyd.yaml.5.in $(B)/options
+	@$(B)/options manual < $< > $@.new && mv $@.new $@
 
 # ---- tests ----
 
@@ -102,6 +111,16 @@ bench: all $(O)/tests/bench/load $(O)/tests/bench/map_bench
 	$(O)/tests/bench/map_bench
 
 # ---- the rest ----
+
+install: all
+	install -d $(DESTDIR)$(PREFIX)/sbin $(DESTDIR)$(PREFIX)/share/man/man5 \
+		$(DESTDIR)$(SYSCONFDIR)/proxyd/conf.d $(DESTDIR)$(PREFIX)/lib/systemd/system
+	install -m 755 $(B)/proxyd $(DESTDIR)$(PREFIX)/sbin/proxyd
+	install -m 644 $(B)/proxyd.yaml.5 $(DESTDIR)$(PREFIX)/share/man/man5/proxyd.yaml.5
+	sed 's|/usr/sbin/proxyd|$(PREFIX)/sbin/proxyd|; s|/etc/proxyd|$(SYSCONFDIR)/proxyd|g' \
+		scripts/proxyd.service > $(DESTDIR)$(PREFIX)/lib/systemd/system/proxyd.service
+	for f in conf.d/*.yaml; do t=$(DESTDIR)$(SYSCONFDIR)/proxyd/$$f; \
+		test -e $$t || install -m 644 $$f $$t; done
 
 format:
 	clang-format -i $(ALL_C)

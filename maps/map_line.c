@@ -177,7 +177,7 @@ static bool host_is_good(struct str text, bool need_port)
     return addr_numeric(&a, host, port) || addr_is_hostname(host);
 }
 
-static bool name_is_protocol(struct str name)
+bool map_line_protocol(struct str name)
 {
     for (size_t i = 0; i < sizeof protocols / sizeof *protocols; i++)
         if (str_is(name, protocols[i]))
@@ -218,7 +218,7 @@ static const char *check_option(const struct option *o)
         return password && !password_usable(o->value) ? "has a scheme or a hash that is unusable"
                                                       : NULL;
     }
-    bool protocol = name_is_protocol(o->name);
+    bool protocol = map_line_protocol(o->name);
     if (!protocol &&
         (o->name.n == 0 || !o->value.p || meant(o->name, true) || !host_is_good(o->value, true)))
         return unknown;

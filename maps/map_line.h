@@ -43,6 +43,10 @@ struct map_line {
     bool password;   /* there is one */
 };
 
+/* Whether NAME is that of a protocol that a mail cluster speaks (imap, pop3, smtp ...), be it
+ * served here or not: one map and one list of nodes may serve several programs. */
+bool map_line_protocol(struct str name);
+
 /* Splits the line of N bytes at TEXT (without its end) and checks all of it. Writes to TEXT: keys
  * and quoted values are ended by NUL, without their quotes; the number of bytes stays. False, with
  * the errors in PROBLEMS, when something is wrong. */

@@ -39,11 +39,6 @@ struct config_networks {
     size_t count;
 };
 
-struct config_log_event {
-    char *name; /* a service or module */
-    enum log_level level;
-};
-
 struct config_port {
     char *name;                      /* a service, or a protocol: */
     const struct protocol *protocol; /* NULL where only a service is called so */
@@ -137,7 +132,7 @@ struct config {
         char *target;
         enum log_format format;
         enum log_level level;
-        struct config_log_event *events;
+        struct log_event_level *events;
         size_t event_count;
     } log;
     struct tls_settings tls;

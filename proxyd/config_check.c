@@ -6,6 +6,7 @@
 
 #include "base/mem.h"
 #include "maps/map_file.h"
+#include "maps/map_line.h"
 #include "option.h"
 
 #include <netdb.h>
@@ -127,7 +128,7 @@ static void offer_services(const struct config *config, struct option_near *near
 
 static void check_log_events(struct checking *c)
 {
-    static const char *const modules[] = {"config", "listener", "node", "worker", NULL};
+    static const char *const modules[] = {"config", "ldap", "listener", "node", "worker", NULL};
     struct yaml_node *events = yaml_tree_get(yaml_tree_get(c->tree, "log"), "events");
     if (!events || events->bad)
         return;
@@ -175,7 +176,8 @@ static void check_node_port(struct checking *c, struct config_port *port, struct
 {
     struct option_near near = option_near_to(port->name);
     port->protocol = protocol_find(port->name);
-    if (port->protocol || find_service(c->config, port->name))
+    if (port->protocol || map_line_protocol(str_of(port->name)) ||
+        find_service(c->config, port->name))
         return;
     for (const struct protocol *const *p = protocol_all(); *p; p++)
         option_near_offer(&near, (*p)->name);
@@ -227,6 +229,14 @@ static void resolve(struct checking *c, struct config_listener *listener, struct
     addr_from_sockaddr(&any, found->ai_addr, found->ai_addrlen);
     freeaddrinfo(found);
     addr_numeric(&listener->bind, str_of(addr_host(&any, text)), listener->address.port);
+}
+
+/* Who may speak for others, somebody has to have decided. */
+static bool trust_is_chosen(const struct checking *c)
+{
+    const struct yaml_node *networks =
+        yaml_tree_get(yaml_tree_get(c->tree, "global"), "trusted_networks");
+    return networks->place.file && c->config->global.trusted_networks.count > 0;
 }
 
 /* The listener before LISTENER that binds the same address, or NULL. */
@@ -299,10 +309,11 @@ static void check_listener(struct service_check *s, struct config_listener *list
     if (other)
         option_error(address, c->problems, "a listener given twice: first at %.200s:%u",
                      other->place.file, other->place.line);
-    if (listener->proxy_protocol && c->config->global.trusted_networks.count == 0)
-        option_error(at(node, "proxy_protocol"), c->problems,
-                     "proxy_protocol needs global.trusted_networks: from nobody else is a PROXY "
-                     "header believed");
+    if (listener->proxy_protocol && !trust_is_chosen(c))
+        option_error(
+            at(node, "proxy_protocol"), c->problems,
+            "proxy_protocol needs global.trusted_networks to be set: from nobody else is a "
+            "PROXY header believed");
     if (listener->tls_mode != TLS_NONE)
         make_server(s, listener, node);
 }
@@ -393,9 +404,9 @@ static void check_service_maps(struct service_check *s)
     }
     if (service->map_names.count == 0 && !service->failover.host && !node->bad &&
         !at(s->node, "failover")->bad)
-        problem_error(s->c->problems, s->node->place,
-                      "service '%.60s' needs maps or failover: nobody would be let in",
-                      service->name);
+        problem_warning(s->c->problems, s->node->place,
+                        "service '%.60s' has neither maps nor failover: nobody will be let in",
+                        service->name);
 }
 
 static bool is_on_this_machine(const struct config_address *address)

@@ -65,6 +65,13 @@ static enum link_result do_resolve(struct link *link)
     return LINK_MORE;
 }
 
+/* The master's password must not cross a network in the clear. */
+static bool is_unsafe(const struct link *link, const struct addr *addr)
+{
+    const struct config_backend *backend = &link->service->backend;
+    return link->back.setup.master_user && backend->tls_mode == TLS_NONE && !addr_is_local(addr);
+}
+
 /* Begins with the next address until one does not fail at once. */
 static enum link_result connect_next(struct link *link, int error)
 {
@@ -74,6 +81,8 @@ static enum link_result connect_next(struct link *link, int error)
     while (link->tried < link->addresses.count) {
         const struct addr *addr = &link->addresses.list[link->tried++];
         const struct addr *source = &backend->source_address;
+        if (is_unsafe(link, addr))
+            return fail(link, "a master login to another machine needs TLS (backend.tls)");
         struct addr any = {0};
         if (source->len && source->sa.sa_family != addr->sa.sa_family)
             source = &any;

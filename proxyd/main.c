@@ -128,7 +128,7 @@ static bool open_log(const struct config *config)
     if (error)
         log_message(LOG_LEVEL_ERROR, "config", "cannot open the log %s: %s", config->log.target,
                     strerror(error));
-    log_set_level(config->log.level);
+    log_set_levels(config->log.level, config->log.events, config->log.event_count);
     return error == 0;
 }
 

@@ -476,7 +476,7 @@ void node_leave(struct node_ticket *t)
 static void log_health(const struct node *node, const char *error)
 {
     struct log_line l;
-    if (!log_begin(&l, error ? LOG_LEVEL_WARNING : LOG_LEVEL_INFO, log_level(), "node"))
+    if (!log_begin(&l, error ? LOG_LEVEL_WARNING : LOG_LEVEL_INFO, log_level("node"), "node"))
         return;
     log_str(&l, "service", node->group->service);
     log_str(&l, "node", node->name);

@@ -74,12 +74,13 @@ static const struct option global[] = {
      .help = "how long sessions may go on after TERM"},
     {"default_domain", &option_hostname, AT(config, global.default_domain),
      .example = "example.org", .help = "appended to a login without an @"},
-    {"trusted_networks", &option_networks, AT(config, global.trusted_networks), .initial = "[]",
+    {"trusted_networks", &option_networks, AT(config, global.trusted_networks),
+     .initial = "[127.0.0.0/8, \"::1/128\"]",
      .help = "from where logins without TLS are taken and PROXY headers are believed"},
     {0}};
 
 static const struct option event_level[] = {
-    {"LEVEL", &option_word, AT(config_log_event, level), .words = log_levels}, {0}};
+    {"LEVEL", &option_word, AT(log_event_level, level), .words = log_levels}, {0}};
 
 static const struct option logging[] = {
     {"target", &option_string, AT(config, log.target), .initial = "stderr",
@@ -88,7 +89,7 @@ static const struct option logging[] = {
      .help = "how a line is written"},
     {"level", &option_word, AT(config, log.level), .initial = "info", .words = log_levels,
      .help = "what is logged: this and what is worse"},
-    {"events", &option_pairs, ARRAY(config, log.events, log.event_count, config_log_event),
+    {"events", &option_pairs, ARRAY(config, log.events, log.event_count, log_event_level),
      .initial = "{}", .options = event_level,
      .help = "a level of its own for a service, or for config, listener, node or worker"},
     {0}};

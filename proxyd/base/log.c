@@ -23,7 +23,12 @@ static struct {
     int fd;     /* -1: syslog */
     char *path; /* of a file, else NULL */
     _Atomic enum log_format format;
-    _Atomic enum log_level level;
+    enum log_level level;
+    struct {
+        char name[32];
+        enum log_level level;
+    } events[LOG_EVENTS_MAX];
+    size_t event_count;
 } target = {.lock = PTHREAD_MUTEX_INITIALIZER, .fd = STDERR_FILENO, .level = LOG_LEVEL_INFO};
 
 static int open_file(const char *path)
@@ -74,14 +79,27 @@ void log_reopen(void)
     replace_target(fd, xstrdup(target.path));
 }
 
-void log_set_level(enum log_level level)
+void log_set_levels(enum log_level level, const struct log_event_level *events, size_t count)
 {
-    atomic_store(&target.level, level);
+    pthread_mutex_lock(&target.lock);
+    target.level = level;
+    target.event_count = count < LOG_EVENTS_MAX ? count : LOG_EVENTS_MAX;
+    for (size_t i = 0; i < target.event_count; i++) {
+        snprintf(target.events[i].name, sizeof target.events[i].name, "%s", events[i].name);
+        target.events[i].level = events[i].level;
+    }
+    pthread_mutex_unlock(&target.lock);
 }
 
-enum log_level log_level(void)
+enum log_level log_level(const char *event)
 {
-    return atomic_load_explicit(&target.level, memory_order_relaxed);
+    pthread_mutex_lock(&target.lock);
+    enum log_level level = target.level;
+    for (size_t i = 0; i < target.event_count; i++)
+        if (strcmp(target.events[i].name, event) == 0)
+            level = target.events[i].level;
+    pthread_mutex_unlock(&target.lock);
+    return level;
 }
 
 /* Room is kept for the end of the line: a closing quote, a brace and the newline. */
@@ -265,7 +283,7 @@ void log_message(enum log_level level, const char *event, const char *format, ..
 {
     struct log_line l;
     va_list args;
-    if (!log_begin(&l, level, log_level(), event))
+    if (!log_begin(&l, level, log_level(event), event))
         return;
     va_start(args, format);
     log_vfmt(&l, "message", format, args);

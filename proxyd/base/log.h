@@ -36,12 +36,22 @@ int log_open(const char *target, enum log_format format);
 /* Opens the file again under its name (after a rotation). */
 void log_reopen(void);
 
-/* The level of what belongs to no service; at first info. */
-void log_set_level(enum log_level level);
-enum log_level log_level(void);
+/* A level of its own for the events of one name. */
+struct log_event_level {
+    char *name;
+    enum log_level level;
+};
 
-/* Begins a line with time, level and event, when LEVEL is within the THRESHOLD of the service or
- * module it belongs to (log_level() for the rest); false: nothing to do. */
+/* The level of what belongs to no service, at first info; and those of some events (COUNT, at most
+ * LOG_EVENTS_MAX, copied). */
+enum { LOG_EVENTS_MAX = 32 };
+void log_set_levels(enum log_level level, const struct log_event_level *events, size_t count);
+
+/* The level of EVENT, which belongs to no service. */
+enum log_level log_level(const char *event);
+
+/* Begins a line with time, level and event, when LEVEL is within the THRESHOLD of the service it
+ * belongs to (log_level(EVENT) for the rest); false: nothing to do. */
 bool log_begin(struct log_line *l, enum log_level level, enum log_level threshold,
                const char *event);
 

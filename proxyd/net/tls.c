@@ -53,6 +53,10 @@ static bool add_pairs(SSL_CTX *ctx, const struct strings *certificate, const str
             refuse(error, "key", i, "cannot use key %s", key->list[i]);
             return false;
         }
+        if (SSL_CTX_check_private_key(ctx) != 1) { /* of the kind that was set last */
+            refuse(error, "key", i, "%s is not the key of %s", key->list[i], certificate->list[i]);
+            return false;
+        }
     }
     return true;
 }

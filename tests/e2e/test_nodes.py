@@ -6,7 +6,7 @@ import time
 
 from case import Case
 from proxyd import PASSWORD
-from wire import Node, Wire, free_port
+from wire import Wire, free_port
 
 UNAVAILABLE = 'NO [UNAVAILABLE] ...'
 
@@ -177,7 +177,7 @@ class Checks(Base):
     def test_one_failure_is_not_a_fall(self):
         node = self.node()
         p = self.proxyd('* node1', nodes={'node1': {'address': node.address}},
-                        imap={'backend': {'check': {'interval': '100ms', 'fall': 2, 'rise': 1}}}, pop3={'maps': [], 'failover': '127.0.0.1'})
+                        imap={'backend': {'check': {'interval': '100ms', 'fall': 2, 'rise': 1}}})
         node.accept().close()
         for _ in range(2):
             self.good(node.accept())
@@ -198,7 +198,7 @@ class Checks(Base):
 
     def test_capabilities_are_learned(self):
         node = self.node(serve=self.good)
-        p = self.proxyd('* node1', nodes={'node1': {'address': node.address}}, pop3={'maps': [], 'failover': '127.0.0.1'},
+        p = self.proxyd('* node1', nodes={'node1': {'address': node.address}},
                         imap={'backend': {'check': {'interval': '100ms'}}, 'mechanisms': ['plain']})
         deadline = time.monotonic() + 5
         while 'IDLE' not in (greeting := self.connect(p).line()) and time.monotonic() < deadline:
@@ -368,7 +368,8 @@ class Headers(Base):
         p = self.believing()
         v2 = (b'\r\n\r\n\0\r\nQUIT\n\x21\x11\0\x0c' + socket.inet_aton('192.0.2.7') +
               socket.inet_aton('192.0.2.1') + struct.pack('!HH', 4711, 143))
-        for header, address in ((b'PROXY TCP4 192.0.2.7 192.0.2.1 4711 143\r\n', '192.0.2.7:4711'), (v2, '192.0.2.7:4711'),
+        for header, address in ((b'PROXY TCP4 192.0.2.7 192.0.2.1 4711 143\r\n', '192.0.2.7:4711'),
+                                (v2, '192.0.2.7:4711'),
                                 (b'PROXY TCP6 2001:db8::7 2001:db8::1 4711 143\r\n', '[2001:db8::7]:4711')):
             with self.subTest(header=header):
                 wire = self.plain_wire(p)

@@ -74,10 +74,12 @@ services:
 
     def test_problems_that_are_configuration_errors(self):
         port = free_port()
-        good = f'services: {{imap: {{listeners: [{{address: "127.0.0.1:{port}", tls: none}}]'
-        for name, content in (('twice', good + f'}}, pop3: {{listeners: [{{address: "127.0.0.1:{port}", tls: none}}]}}}}'),
+        listeners = f'listeners: [{{address: "127.0.0.1:{port}", tls: none}}], failover: 127.0.0.1'
+        good = f'services: {{imap: {{{listeners}'
+        for name, content in (('twice', good + f'}}, pop3: {{{listeners}}}}}'),
                               ('yaml', 'global: ['), ('unknown', 'globe: {}'),
-                              ('proxy', good.replace('none}', 'none, proxy_protocol: true}') + '}}'),
+                              ('proxy', 'global: {trusted_networks: []}\n' +
+                               good.replace('none}', 'none, proxy_protocol: true}') + '}}'),
                               ('secret', 'tls: {certificate: "${file:/nowhere}", key: x}')):
             with self.subTest(name=name):
                 done = run('-c', self.write(name, content), '-t')
@@ -290,7 +292,8 @@ class Log(Case):
     def check(self, p):
         session = p.events('connect')[0]['session']
         lines = [fields for fields in map(parse, p.lines) if fields.get('session') == session]
-        self.assertEqual([fields['event'] for fields in lines], ['connect', 'route', 'login', 'route', 'login', 'close'])
+        self.assertEqual([fields['event'] for fields in lines],
+                         ['connect', 'route', 'login', 'route', 'login', 'close'])
         for fields in lines:
             self.assertEqual(fields['service'], 'imap')
             self.assertRegex(fields['client'], r'^127\.0\.0\.1:\d+$')

@@ -5,13 +5,12 @@ import glob
 import itertools
 import os
 import select
-import socket
 import ssl
 
 import talk
 from case import Case, authority
 from proxyd import ROOT
-from wire import Node, free_port, text
+from wire import free_port, text
 
 FILES = sorted(glob.glob(os.path.join(ROOT, 'tests', 'talk', '*.talk')))
 MECHANISMS = 'plain login xoauth2 oauthbearer'

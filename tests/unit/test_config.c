@@ -350,10 +350,11 @@ static void refuses_listeners(void **state)
              "127.0.0.1}, {tls: none}, {address: 127.0.0.1:1, proxy_protocol: yes}]}}\n",
         "t.yaml:2:80: error: a listener's address needs a port: 127.0.0.1:PORT\n"
         "t.yaml:2:92: error: a listener needs an address\n"
-        "t.yaml:2:144: error: proxy_protocol needs global.trusted_networks: from nobody else is "
-        "a PROXY header believed\n");
-    refused(MAPS "services: {imap: {maps: [local], listeners: [{address: 127.0.0.1:1}]}}\n",
-            "t.yaml:2:12: warning: nobody can log in to service 'imap': it has no TLS, and "
+        "t.yaml:2:144: error: proxy_protocol needs global.trusted_networks to be set: from nobody "
+        "else is a PROXY header believed\n");
+    refused("global: {trusted_networks: []}\n" MAPS
+            "services: {imap: {maps: [local], listeners: [{address: 127.0.0.1:1}]}}\n",
+            "t.yaml:3:12: warning: nobody can log in to service 'imap': it has no TLS, and "
             "plaintext_auth lets nobody in without\n");
 }
 
@@ -385,21 +386,24 @@ static void refuses_certificates(void **state)
     assert_int_equal(problems.count, 1); /* and not once a listener */
     assert_int_equal(problems.list[0].column, 54);
     problems_free(&problems);
+    refused(MAPS "tls: {certificate: rsa.pem, key: ec.key}\n" LISTENERS,
+            "t.yaml:2:34: error: key: ec.key is not the key of rsa.pem: no certificate assigned\n");
 }
 
 static void refuses_services(void **state)
 {
     (void)state;
-    refused(MAPS "services:\n  impa: {" PLAIN "}\n  pop3: {listeners: [{address: 127.0.0.1:1}], "
-                 "plaintext_auth: always}\n  imap: {listeners: [{address: 127.0.0.1:2}], "
-                 "plaintext_auth: always, maps: [locla, local]}\n  odd: {protocol: imapp}\n",
-            "t.yaml:3:3: error: service 'impa' needs `protocol:`, for it is not called like one; "
-            "did you mean 'imap'?\n"
-            "t.yaml:4:3: error: service 'pop3' needs maps or failover: nobody would be let in\n"
-            "t.yaml:5:78: error: there is no map 'locla'; did you mean 'local'?\n"
-            "t.yaml:6:3: error: service 'odd' needs listeners\n"
-            "t.yaml:6:3: error: service 'odd' needs maps or failover: nobody would be let in\n"
-            "t.yaml:6:19: error: protocol: unknown protocol 'imapp'; did you mean 'imap'?\n");
+    refused(
+        MAPS "services:\n  impa: {" PLAIN "}\n  pop3: {listeners: [{address: 127.0.0.1:1}], "
+             "plaintext_auth: always}\n  imap: {listeners: [{address: 127.0.0.1:2}], "
+             "plaintext_auth: always, maps: [locla, local]}\n  odd: {protocol: imapp}\n",
+        "t.yaml:3:3: error: service 'impa' needs `protocol:`, for it is not called like one; "
+        "did you mean 'imap'?\n"
+        "t.yaml:4:3: warning: service 'pop3' has neither maps nor failover: nobody will be let in\n"
+        "t.yaml:5:78: error: there is no map 'locla'; did you mean 'local'?\n"
+        "t.yaml:6:3: warning: service 'odd' has neither maps nor failover: nobody will be let in\n"
+        "t.yaml:6:3: error: service 'odd' needs listeners\n"
+        "t.yaml:6:19: error: protocol: unknown protocol 'imapp'; did you mean 'imap'?\n");
 }
 
 #define KEYS "master_user: m, master_password: s3cret"

@@ -238,13 +238,16 @@ static void test_levels(void **state)
     begin(LOG_FORMAT_LOGFMT);
     assert_false(log_begin(&l, LOG_LEVEL_DEBUG, LOG_LEVEL_INFO, "x"));
     assert_true(log_begin(&l, LOG_LEVEL_ERROR, LOG_LEVEL_ERROR, "x"));
-    assert_int_equal(log_level(), LOG_LEVEL_INFO);
-    log_set_level(LOG_LEVEL_ERROR);
+    assert_int_equal(log_level("x"), LOG_LEVEL_INFO);
+    struct log_event_level own = {(char[]){"node"}, LOG_LEVEL_DEBUG};
+    log_set_levels(LOG_LEVEL_ERROR, &own, 1);
     log_message(LOG_LEVEL_WARNING, "x", "not said");
     log_message(LOG_LEVEL_ERROR, "x", "%s", "said %n");
-    log_set_level(LOG_LEVEL_INFO);
+    log_message(LOG_LEVEL_DEBUG, "node", "said too");
+    log_set_levels(LOG_LEVEL_INFO, NULL, 0);
     logged();
     assert_non_null(strstr(text, "level=error event=x message=\"said %n\"\n"));
+    assert_non_null(strstr(text, "level=debug event=node message=\"said too\"\n"));
     assert_null(strstr(text, "not said"));
 }
 
