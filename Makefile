@@ -93,7 +93,7 @@ build/fuzz/%: build/fuzz/tests/fuzz/%.o build/fuzz/libproxyd.a
 fuzz: $(FUZZ)
 	@for f in $(FUZZ); do echo "# $$f" && mkdir -p $$f.corpus && \
 		$$f -max_total_time=$(FUZZ_SECONDS) -timeout=10 -verbosity=0 -print_final_stats=0 \
-		-artifact_prefix=$$f. $$f.corpus || exit 1; done
+		-artifact_prefix=$$f. $$f.corpus tests/talk || exit 1; done
 
 check:
 	SAN=$(SAN) scripts/check

@@ -194,6 +194,7 @@ static enum link_result do_talk(struct link *link)
     for (;;) {
         enum back_want want =
             link->service->protocol->back_read(&link->back, &link->in, &link->out);
+        bool answered_partly = link->greeted && buf_len(&link->out) == 0;
         if (!send_answers(link))
             return fail(link, "the node closed the connection");
         switch (want) {
@@ -210,8 +211,11 @@ static enum link_result do_talk(struct link *link)
             break;
         }
         ssize_t n = read_more(link);
-        if (n == STREAM_AGAIN)
+        if (n == STREAM_AGAIN) {
+            if (answered_partly)
+                stream_acknowledge(link->stream);
             return LINK_MORE;
+        }
         if (n <= 0) {
             enum link_result result = ended(link, n);
             if (result == LINK_MORE)

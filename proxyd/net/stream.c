@@ -217,6 +217,12 @@ void stream_push(struct stream *st)
     st->pend = NULL;
 }
 
+void stream_acknowledge(struct stream *st)
+{
+    int one = 1;
+    setsockopt(st->fd, IPPROTO_TCP, TCP_QUICKACK, &one, sizeof one);
+}
+
 size_t stream_pending(const struct stream *st)
 {
     return (st->pend ? st->pend->end - st->pend->start : 0) + (gather.owner == st ? gather.n : 0);

@@ -65,6 +65,10 @@ bool stream_write(struct stream *st, const void *p, size_t n);
 /* Sends gathered TLS records and what is kept, as far as the socket takes it. */
 void stream_push(struct stream *st);
 
+/* Tells the peer at once that its bytes have come. While we have nothing to say, a peer with
+ * Nagle's algorithm holds the rest of its answer back until then, up to 40 ms. */
+void stream_acknowledge(struct stream *st);
+
 /* Bytes kept. */
 size_t stream_pending(const struct stream *st);
 
