@@ -155,10 +155,10 @@ static enum route_result verify(struct route *r, struct worker *w)
 static void set_email(struct route *r)
 {
     const char *domain = r->config->global.default_domain;
-    bool add = domain && !strchr(r->creds->login, '@');
-    snprintf(r->email, sizeof r->email, "%s%s%s", r->creds->login, add ? "@" : "",
-             add ? domain : "");
-    str_lower(r->email, strlen(r->email));
+    char *end = stpcpy(r->email, r->creds->login);
+    if (domain && !memchr(r->email, '@', (size_t)(end - r->email)))
+        end = stpcpy(stpcpy(end, "@"), domain);
+    str_lower(r->email, (size_t)(end - r->email));
 }
 
 static enum map_result ask_maps(struct route *r)

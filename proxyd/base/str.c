@@ -4,12 +4,6 @@
 #include "base/str.h"
 
 #include <string.h>
-#include <strings.h>
-
-struct str str_of(const char *text)
-{
-    return (struct str){text, strlen(text)};
-}
 
 bool str_eq(struct str a, struct str b)
 {
@@ -21,19 +15,12 @@ static char lower(char c)
     return c >= 'A' && c <= 'Z' ? (char)(c + 32) : c;
 }
 
-bool str_eq_nocase(struct str a, struct str b)
+bool str_same_nocase(const char *a, const char *b, size_t n)
 {
-    if (a.n != b.n)
-        return false;
-    for (size_t i = 0; i < a.n; i++)
-        if (lower(a.p[i]) != lower(b.p[i]))
+    for (size_t i = 0; i < n; i++)
+        if (lower(a[i]) != lower(b[i]))
             return false;
     return true;
-}
-
-bool str_is(struct str a, const char *word)
-{
-    return str_eq_nocase(a, str_of(word));
 }
 
 bool str_starts(struct str a, const char *word)

@@ -7,6 +7,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 #include <sys/types.h>
 
 /* N bytes at P; not NUL-terminated, not owned. */
@@ -15,12 +16,31 @@ struct str {
     size_t n;
 };
 
-struct str str_of(const char *text);
+/* A literal as an initializer. */
+#define STR(literal)                                                                               \
+    {                                                                                              \
+        literal, sizeof(literal) - 1                                                               \
+    }
+
+static inline struct str str_of(const char *text)
+{
+    return (struct str){text, strlen(text)};
+}
+
 bool str_eq(struct str a, struct str b);
 
-/* Equal but for ASCII case: to another slice, to a C string. */
-bool str_eq_nocase(struct str a, struct str b);
-bool str_is(struct str a, const char *word);
+/* Equal but for ASCII case: N bytes, two slices, a slice and a C string. */
+bool str_same_nocase(const char *a, const char *b, size_t n);
+
+static inline bool str_eq_nocase(struct str a, struct str b)
+{
+    return a.n == b.n && str_same_nocase(a.p, b.p, a.n);
+}
+
+static inline bool str_is(struct str a, const char *word)
+{
+    return str_eq_nocase(a, str_of(word));
+}
 
 /* Begins with WORD, but for ASCII case. */
 bool str_starts(struct str a, const char *word);

@@ -35,9 +35,17 @@ enum {
     CAN_OAUTHBEARER = 1u << 8
 };
 
-static const char *const capability_names[] = {
-    "ID",       "STARTTLS",   "SASL-IR",      "LOGINDISABLED",   "LITERAL+",
-    "LITERAL-", "AUTH=PLAIN", "AUTH=XOAUTH2", "AUTH=OAUTHBEARER"};
+static const struct str capability_names[] = {
+    STR("ID"),
+    STR("STARTTLS"),
+    STR("SASL-IR"),
+    STR("LOGINDISABLED"),
+    STR("LITERAL+"),
+    STR("LITERAL-"),
+    STR("AUTH=PLAIN"),
+    STR("AUTH=XOAUTH2"),
+    STR("AUTH=OAUTHBEARER"),
+};
 
 static unsigned announced(const struct back *b)
 {
@@ -45,7 +53,7 @@ static unsigned announced(const struct back *b)
     unsigned can = 0;
     while (rest.n && (word = str_word(&rest)).n)
         for (unsigned i = 0; i < sizeof capability_names / sizeof *capability_names; i++)
-            if (str_is(word, capability_names[i]))
+            if (str_eq_nocase(word, capability_names[i]))
                 can |= 1u << i;
     return can;
 }

@@ -50,7 +50,9 @@ void imap_greet(struct front *f, struct buf *out)
 {
     buf_adds(out, "* OK [");
     write_capabilities(f, out);
-    buf_addf(out, "] %s ready\r\n", f->setup.hostname);
+    buf_adds(out, "] ");
+    buf_adds(out, f->setup.hostname);
+    buf_adds(out, " ready\r\n");
 }
 
 /* ---- answers ---- */
