@@ -1,0 +1,563 @@
+/* SPDX-License-Identifier: ISC
+ *
+ * Both ends of a measurement, for bench.py: the IMAP clients before the proxy and the node behind
+ * it. It measures nothing itself, and talks to 127.0.0.1 only.
+ *
+ *   load node                             prints its ports: IMAP, and nginx's auth_http
+ *   load WHAT PORT plain|tls COUNT MS     WHAT is login, resume, noop, down or up: COUNT clients
+ *                                         at once, for so long
+ *   load idle PORT plain|tls COUNT 0      COUNT sessions that are logged in and silent
+ *
+ * A client prints `ready`, waits for a line, works, prints what it has done, and keeps its
+ * sessions until its input ends. The node, too, ends with its input. A client to which anything
+ * else happens than it expects says so and fails as a whole. */
+#include <arpa/inet.h>
+#include <errno.h>
+#include <netinet/tcp.h>
+#include <openssl/ssl.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+#include <sys/epoll.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/time.h>
+#include <time.h>
+#include <unistd.h>
+
+enum { MIB = 1 << 20, LINE = 1024, PATIENCE_SECONDS = 10, STACK_SIZE = 256 * 1024 };
+
+/* What carries a MiB: the node's answer to a FETCH, and the client's APPEND. */
+struct message {
+    char bytes[MIB + 100];
+    size_t len;
+};
+
+static struct message fetched, appended;
+
+__attribute__((format(printf, 1, 2), noreturn)) static void die(const char *format, ...)
+{
+    va_list args;
+    va_start(args, format);
+    fputs("load: ", stderr);
+    vfprintf(stderr, format, args);
+    fputc('\n', stderr);
+    va_end(args);
+    _exit(1);
+}
+
+static void make_message(struct message *m, const char *head, const char *tail)
+{
+    static const char line[] = "the quick brown fox jumps over the lazy dog 0123456789\r\n";
+    m->len = (size_t)sprintf(m->bytes, "%s {%d%s}\r\n", head, MIB, *head == '*' ? "" : "+");
+    for (size_t i = 0; i < MIB; i++)
+        m->bytes[m->len++] = line[i % (sizeof line - 1)];
+    m->len += (size_t)sprintf(m->bytes + m->len, "%s", tail);
+}
+
+static struct sockaddr_in loopback(int port)
+{
+    return (struct sockaddr_in){.sin_family = AF_INET,
+                                .sin_port = htons((uint16_t)port),
+                                .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+}
+
+static void send_at_once(int fd)
+{
+    setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &(int){1}, sizeof(int));
+}
+
+/* ---- the node ---- */
+
+struct peer {
+    int fd;
+    bool listens, auth, continued; /* continued: a literal of a LOGIN comes next */
+    char tag[32];
+    size_t to_send, to_take; /* of `fetched` and of `appended` */
+    size_t len;
+    char in[LINE];
+};
+
+static int epoll, node_port;
+
+static void watch(struct peer *p)
+{
+    struct epoll_event event = {.events = EPOLLIN | EPOLLOUT | EPOLLET, .data.ptr = p};
+    if (epoll_ctl(epoll, EPOLL_CTL_ADD, p->fd, &event) != 0)
+        die("epoll_ctl: %s", strerror(errno));
+}
+
+/* These lines are few and short: the socket always has room for them. */
+__attribute__((format(printf, 2, 3))) static void say(struct peer *p, const char *format, ...)
+{
+    char line[LINE];
+    va_list args;
+    va_start(args, format);
+    int len = vsnprintf(line, sizeof line, format, args);
+    va_end(args);
+    (void)!send(p->fd, line, (size_t)len, MSG_NOSIGNAL);
+}
+
+static void done(struct peer *p)
+{
+    say(p, "%s OK done\r\n", p->tag);
+}
+
+/* False when the session is at its end. */
+static bool command(struct peer *p, const char *line)
+{
+    char verb[16] = "";
+    bool literal = strchr(line, '{') != NULL;
+    if (p->continued || sscanf(line, "%31s %15s", p->tag, verb) < 2)
+        strcpy(verb, "LOGIN");
+    p->continued = false;
+    if (!strcasecmp(verb, "LOGIN") && literal) {
+        p->continued = true;
+        if (!strstr(line, "+}"))
+            say(p, "+ go on\r\n");
+    } else if (!strcasecmp(verb, "LOGIN")) {
+        say(p, "%s OK [CAPABILITY IMAP4rev1 LITERAL+] logged in\r\n", p->tag);
+    } else if (!strcasecmp(verb, "FETCH")) {
+        p->to_send = fetched.len;
+    } else if (!strcasecmp(verb, "APPEND")) {
+        p->to_take = MIB + 2;
+    } else if (!strcasecmp(verb, "CAPABILITY")) {
+        say(p, "* CAPABILITY IMAP4rev1 LITERAL+\r\n%s OK done\r\n", p->tag);
+    } else if (!strcasecmp(verb, "LOGOUT")) {
+        say(p, "* BYE\r\n%s OK done\r\n", p->tag);
+        return false;
+    } else {
+        done(p);
+    }
+    return true;
+}
+
+/* Takes a part of an APPEND's literal, which must be what the client has sent. */
+static bool take(struct peer *p, const char *bytes, size_t len)
+{
+    if (memcmp(bytes, appended.bytes + appended.len - p->to_take, len) != 0)
+        return false;
+    p->to_take -= len;
+    if (!p->to_take)
+        done(p);
+    return true;
+}
+
+static bool answer_auth_http(struct peer *p)
+{
+    p->in[p->len] = '\0';
+    if (!strstr(p->in, "\r\n\r\n"))
+        return true;
+    say(p, "HTTP/1.0 200 OK\r\nAuth-Status: OK\r\nAuth-Server: 127.0.0.1\r\nAuth-Port: %d\r\n\r\n",
+        node_port);
+    return false;
+}
+
+static bool answer(struct peer *p)
+{
+    if (p->auth)
+        return answer_auth_http(p);
+    size_t used = 0;
+    while (used < p->len) {
+        char *start = p->in + used, *end;
+        size_t rest = p->len - used;
+        if (p->to_take) {
+            size_t part = rest < p->to_take ? rest : p->to_take;
+            if (!take(p, start, part))
+                return false;
+            used += part;
+            continue;
+        }
+        end = memchr(start, '\n', rest);
+        if (!end)
+            break;
+        *end = '\0';
+        used += (size_t)(end + 1 - start);
+        if (!command(p, start))
+            return false;
+    }
+    p->len -= used;
+    memmove(p->in, p->in + used, p->len);
+    return p->len < sizeof p->in - 1;
+}
+
+/* Reads until there is nothing more, as the edge-triggered epoll wants it. */
+static bool hear(struct peer *p)
+{
+    static char bulk[256 * 1024];
+    for (;;) {
+        bool bulky = p->to_take > 0;
+        char *to = bulky ? bulk : p->in + p->len;
+        size_t room = bulky ? sizeof bulk : sizeof p->in - 1 - p->len;
+        ssize_t n = recv(p->fd, to, bulky && room > p->to_take ? p->to_take : room, 0);
+        if (n <= 0)
+            return n < 0 && errno == EAGAIN;
+        if (!bulky)
+            p->len += (size_t)n;
+        if (!(bulky ? take(p, bulk, (size_t)n) : answer(p)))
+            return false;
+    }
+}
+
+static bool speak(struct peer *p)
+{
+    while (p->to_send) {
+        ssize_t n = send(p->fd, fetched.bytes + fetched.len - p->to_send, p->to_send, MSG_NOSIGNAL);
+        if (n < 0)
+            return errno == EAGAIN;
+        p->to_send -= (size_t)n;
+    }
+    return true;
+}
+
+static void welcome(const struct peer *listener)
+{
+    int fd;
+    while ((fd = accept4(listener->fd, NULL, NULL, SOCK_NONBLOCK)) >= 0) {
+        struct peer *p = calloc(1, sizeof *p);
+        if (!p)
+            die("no memory");
+        p->fd = fd;
+        p->auth = listener->auth;
+        send_at_once(fd);
+        if (!p->auth)
+            say(p, "* OK [CAPABILITY IMAP4rev1 LITERAL+] node\r\n");
+        watch(p);
+    }
+}
+
+/* Returns the port. */
+static int listen_at(struct peer *p)
+{
+    struct sockaddr_in address = loopback(0);
+    socklen_t len = sizeof address;
+    p->listens = true;
+    p->fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0);
+    if (bind(p->fd, (struct sockaddr *)&address, len) != 0 || listen(p->fd, 4096) != 0 ||
+        getsockname(p->fd, (struct sockaddr *)&address, &len) != 0)
+        die("listen: %s", strerror(errno));
+    watch(p);
+    return ntohs(address.sin_port);
+}
+
+static void serve(void)
+{
+    static struct peer input, imap, auth = {.auth = true};
+    struct epoll_event events[64];
+    epoll = epoll_create1(0);
+    watch(&input);
+    node_port = listen_at(&imap);
+    printf("%d %d\n", node_port, listen_at(&auth));
+    fflush(stdout);
+    for (;;) {
+        int n = epoll_wait(epoll, events, 64, -1);
+        for (int i = 0; i < n; i++) {
+            struct peer *p = events[i].data.ptr;
+            if (p == &input)
+                return;
+            if (p->listens) {
+                welcome(p);
+            } else if (!hear(p) || !speak(p)) {
+                close(p->fd);
+                free(p);
+            }
+        }
+    }
+}
+
+/* ---- the clients ---- */
+
+struct session {
+    int fd;
+    SSL *ssl;
+    SSL_SESSION *ticket;
+    long count, resumed;
+    pthread_t thread;
+};
+
+static struct {
+    const char *what;
+    int port, count;
+    bool resume;
+    SSL_CTX *tls;
+    struct timespec end;
+    pthread_barrier_t ready, go;
+} job;
+
+static int keep_ticket(SSL *ssl, SSL_SESSION *ticket)
+{
+    struct session *s = SSL_get_app_data(ssl);
+    SSL_SESSION_free(s->ticket);
+    s->ticket = ticket;
+    return 1;
+}
+
+/* The same for all proxies, so that none of them chooses a cheaper one. */
+static SSL_CTX *make_tls(void)
+{
+    SSL_CTX *tls = SSL_CTX_new(TLS_client_method());
+    if (!tls || !SSL_CTX_set_min_proto_version(tls, TLS1_3_VERSION) ||
+        !SSL_CTX_set_ciphersuites(tls, "TLS_AES_128_GCM_SHA256") ||
+        !SSL_CTX_set1_groups_list(tls, "X25519"))
+        die("OpenSSL has no TLS 1.3");
+    SSL_CTX_set_session_cache_mode(tls, SSL_SESS_CACHE_CLIENT | SSL_SESS_CACHE_NO_INTERNAL);
+    SSL_CTX_sess_set_new_cb(tls, keep_ticket);
+    SSL_CTX_set_quiet_shutdown(tls, 1);
+    return tls;
+}
+
+/* 0 at the end of the connection. */
+static size_t receive(struct session *s, char *to, size_t room)
+{
+    size_t got = 0;
+    if (s->ssl && SSL_read_ex(s->ssl, to, room, &got))
+        return got;
+    ssize_t n = s->ssl ? -1 : recv(s->fd, to, room, 0);
+    if (n < 0 && errno == EAGAIN)
+        die("%s: the proxy is silent", job.what);
+    return n > 0 ? (size_t)n : 0;
+}
+
+static void transmit(struct session *s, const char *bytes, size_t len)
+{
+    while (len) {
+        size_t sent = 0;
+        if (s->ssl) {
+            SSL_write_ex(s->ssl, bytes, len, &sent);
+        } else {
+            ssize_t n = send(s->fd, bytes, len, 0);
+            sent = n > 0 ? (size_t)n : 0;
+        }
+        if (!sent)
+            die("%s: the proxy takes nothing: %s", job.what, strerror(errno));
+        bytes += sent;
+        len -= sent;
+    }
+}
+
+/* Sends the command, then reads until the last line begins with what is expected. */
+static void ask(struct session *s, const char *line, const char *expected)
+{
+    char in[LINE];
+    size_t len = 0, last, n;
+    transmit(s, line, strlen(line));
+    do {
+        n = receive(s, in + len, sizeof in - 1 - len);
+        if (!n)
+            die("%s: the proxy closed after: %.*s", job.what, (int)len, in);
+        len += n;
+        in[len] = '\0';
+        for (last = len - 1; last > 0 && in[last - 1] != '\n'; last--)
+            ;
+        if (!strncmp(in + last, "a ", 2) && strncmp(in + last, expected, strlen(expected)) != 0)
+            die("%s: the proxy said: %s", job.what, in + last);
+    } while (in[len - 1] != '\n' || strncmp(in + last, expected, strlen(expected)) != 0);
+}
+
+static void start_tls(struct session *s)
+{
+    s->ssl = SSL_new(job.tls);
+    if (!s->ssl || !SSL_set_fd(s->ssl, s->fd))
+        die("no memory");
+    SSL_set_app_data(s->ssl, s);
+    if (job.resume && s->ticket)
+        SSL_set_session(s->ssl, s->ticket);
+    if (SSL_connect(s->ssl) != 1)
+        die("%s: the handshake failed", job.what);
+    s->resumed += SSL_session_reused(s->ssl);
+}
+
+static void log_in(struct session *s)
+{
+    struct sockaddr_in address = loopback(job.port);
+    struct timeval patience = {.tv_sec = PATIENCE_SECONDS};
+    s->fd = socket(AF_INET, SOCK_STREAM, 0);
+    if (s->fd < 0 || connect(s->fd, (struct sockaddr *)&address, sizeof address) != 0)
+        die("%s: connect: %s", job.what, strerror(errno));
+    send_at_once(s->fd);
+    setsockopt(s->fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience);
+    setsockopt(s->fd, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof patience);
+    if (job.tls)
+        start_tls(s);
+    ask(s, "", "* OK");
+    ask(s, "a LOGIN user@example.org secret\r\n", "a OK");
+}
+
+/* Waits for the proxy to close, so that the login is paid for in full. */
+static void log_out(struct session *s)
+{
+    char rest[LINE];
+    ask(s, "a LOGOUT\r\n", "a OK");
+    while (receive(s, rest, sizeof rest))
+        ;
+    if (s->ssl)
+        SSL_shutdown(s->ssl);
+    SSL_free(s->ssl);
+    s->ssl = NULL;
+    close(s->fd);
+}
+
+static void log_in_and_out(struct session *s)
+{
+    log_in(s);
+    log_out(s);
+}
+
+static void noop(struct session *s)
+{
+    ask(s, "a NOOP\r\n", "a OK");
+}
+
+static void fetch(struct session *s)
+{
+    char in[64 * 1024];
+    const char request[] = "a FETCH 1 BODY[]\r\n";
+    transmit(s, request, sizeof request - 1);
+    for (size_t at = 0, n; at < fetched.len; at += n) {
+        n = receive(s, in, fetched.len - at < sizeof in ? fetched.len - at : sizeof in);
+        if (!n || memcmp(in, fetched.bytes + at, n) != 0)
+            die("%s: the MiB came damaged", job.what);
+    }
+}
+
+static void append(struct session *s)
+{
+    transmit(s, appended.bytes, appended.len);
+    ask(s, "", "a OK");
+}
+
+static const struct work {
+    const char *name;
+    void (*once)(struct session *);
+    bool logged_in; /* before the measured part */
+} works[] = {
+    {"login", log_in_and_out, false},
+    {"resume", log_in_and_out, false},
+    {"noop", noop, true},
+    {"down", fetch, true},
+    {"up", append, true},
+};
+
+static const struct work *find_work(void)
+{
+    for (size_t i = 0; i < sizeof works / sizeof works[0]; i++)
+        if (!strcmp(works[i].name, job.what))
+            return &works[i];
+    die("unknown: %s", job.what);
+}
+
+static bool time_left(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return now.tv_sec < job.end.tv_sec ||
+           (now.tv_sec == job.end.tv_sec && now.tv_nsec < job.end.tv_nsec);
+}
+
+static void *client(void *arg)
+{
+    struct session *s = arg;
+    const struct work *work = find_work();
+    if (work->logged_in)
+        log_in(s);
+    else
+        log_in_and_out(s); /* to have a ticket */
+    s->resumed = 0;
+    pthread_barrier_wait(&job.ready);
+    pthread_barrier_wait(&job.go);
+    for (; time_left(); s->count++)
+        work->once(s);
+    return NULL;
+}
+
+static void gate(void)
+{
+    char line[8];
+    puts("ready");
+    fflush(stdout);
+    if (!fgets(line, sizeof line, stdin))
+        exit(0);
+}
+
+static void report(long count, long resumed)
+{
+    printf("%ld %ld\n", count, resumed);
+    fflush(stdout);
+    while (getchar() != EOF)
+        ;
+}
+
+static void run(struct session *sessions, long milliseconds)
+{
+    long count = 0, resumed = 0;
+    unsigned all = (unsigned)job.count;
+    pthread_attr_t attributes;
+    pthread_attr_init(&attributes);
+    pthread_attr_setstacksize(&attributes, STACK_SIZE);
+    pthread_barrier_init(&job.ready, NULL, all + 1);
+    pthread_barrier_init(&job.go, NULL, all + 1);
+    for (unsigned i = 0; i < all; i++)
+        if (pthread_create(&sessions[i].thread, &attributes, client, &sessions[i]) != 0)
+            die("no thread");
+    pthread_barrier_wait(&job.ready);
+    gate();
+    clock_gettime(CLOCK_MONOTONIC, &job.end);
+    job.end.tv_nsec += milliseconds % 1000 * 1000000;
+    job.end.tv_sec += milliseconds / 1000 + job.end.tv_nsec / 1000000000;
+    job.end.tv_nsec %= 1000000000;
+    pthread_barrier_wait(&job.go);
+    for (unsigned i = 0; i < all; i++) {
+        pthread_join(sessions[i].thread, NULL);
+        count += sessions[i].count;
+        resumed += sessions[i].resumed;
+    }
+    report(count, resumed);
+}
+
+/* A tenth more come before the gate: pools and caches of the proxy are not its sessions. */
+static void stay(struct session *sessions)
+{
+    for (int i = 0; i < job.count / 10; i++)
+        log_in(&sessions[i]);
+    gate();
+    for (int i = 0; i < job.count; i++)
+        log_in(&sessions[job.count / 10 + i]);
+    report(job.count, 0);
+}
+
+int main(int argc, char **argv)
+{
+    struct rlimit files;
+    bool node = argc == 2 && !strcmp(argv[1], "node");
+    if (!node && argc != 6)
+        die("usage: see the head of load.c");
+    signal(SIGPIPE, SIG_IGN);
+    getrlimit(RLIMIT_NOFILE, &files);
+    files.rlim_cur = files.rlim_max;
+    setrlimit(RLIMIT_NOFILE, &files);
+    make_message(&fetched, "* 1 FETCH (BODY[]", ")\r\na OK done\r\n");
+    make_message(&appended, "a APPEND INBOX", "\r\n");
+    if (node) {
+        serve();
+        return 0;
+    }
+    job.what = argv[1];
+    job.port = atoi(argv[2]);
+    job.tls = strcmp(argv[3], "tls") == 0 ? make_tls() : NULL;
+    job.count = atoi(argv[4]);
+    job.resume = strcmp(job.what, "resume") == 0;
+    static struct session *sessions;
+    sessions = calloc((size_t)job.count * 2, sizeof *sessions);
+    if (!sessions)
+        die("no memory");
+    if (strcmp(job.what, "idle") == 0)
+        stay(sessions);
+    else
+        run(sessions, atol(argv[5]));
+    return 0;
+}
