@@ -10,6 +10,7 @@
  * wiped, when carrying starts. */
 #include "session.h"
 
+#include "base/id.h"
 #include "link.h"
 #include "net/splice.h"
 #include "proto/proxy_header.h"
@@ -18,7 +19,6 @@
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/random.h>
 #include <unistd.h>
 
 enum {
@@ -633,6 +633,8 @@ static enum session_state do_carry(struct session *s)
     }
     if (up == SPLICE_ENDED && down == SPLICE_ENDED)
         return session_end(s, s->reason, NULL);
+    if (down == SPLICE_ENDED)
+        node_leave(&s->ticket); /* the node has done with it, whatever the client still does */
     if (up == SPLICE_AGAIN || down == SPLICE_AGAIN)
         worker_soon(s->worker, &s->post);
     s->deadline = s->active + (down == SPLICE_ENDED ? HALF_CLOSED_TIME : s->service->idle_timeout);
@@ -707,27 +709,6 @@ static void client_ready(struct watch *watch, uint32_t events)
     session_step(s);
 }
 
-static uint64_t id_seed;
-static pthread_once_t id_once = PTHREAD_ONCE_INIT;
-
-static void make_seed(void)
-{
-    if (getrandom(&id_seed, sizeof id_seed, 0) != sizeof id_seed)
-        abort();
-}
-
-/* Names no other session of this process and, but for chance, of no other front end. */
-static void make_id(char *id)
-{
-    static _Atomic uint64_t counter;
-    static const char digits[] = "0123456789abcdef";
-    pthread_once(&id_once, make_seed);
-    uint64_t n = id_seed + atomic_fetch_add_explicit(&counter, 1, memory_order_relaxed);
-    for (int i = 15; i >= 0; i--, n >>= 4)
-        id[i] = digits[n & 15];
-    id[16] = 0;
-}
-
 static struct login *login_new(struct session *s)
 {
     struct login *l = pool_get(&s->worker->login_pool);
@@ -750,7 +731,7 @@ static struct session *session_new(struct worker *w)
     s->started = w->now;
     s->post.run = again;
     s->timer.fire = fire;
-    make_id(s->id);
+    id_make(s->id);
     s->next = w->sessions;
     if (s->next)
         s->next->prev = s;

@@ -1,269 +1,372 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: ISC
-"""What proxyd takes for a login, a round trip, a MiB and an idle session, and nginx beside it where it
-and its mail module are installed. Everything in one run, so that the ratios compare: one worker
-each, no logging, the proxy on one CPU and the load on another. Loopback only; under two minutes.
+"""What a login, a round trip and a MiB take of proxyd, and of nginx's mail proxy beside it where that
+is installed: CPU time, system calls and instructions of the proxy's own processes, and the memory of
+idle sessions. `make bench` runs it; load.c is the clients and the node.
 
-    bench.py [--proxyd build/proxyd] [--load build/obj/tests/bench/load] [--idle 1000] [--rounds 3]
+    bench.py [--proxyd build/proxyd] [--load build/obj/tests/bench/load] [--idle 1000] [--quick]
 
-CPU time is the proxy's own, of all its threads and processes; system calls and instructions come
-from `perf stat`, where it and the machine's counters are there.
+One worker each, no logging, clear text to the node, 127.0.0.1 only; the proxies on one CPU, clients and
+node on another where there is one. The runs of the proxies alternate, so compare within one table. Of
+nginx, the responder that its auth_http asks at every login is not counted.
 """
 import argparse
 import glob
 import json
 import os
+import platform
 import re
+import select
 import shutil
+import signal
 import socket
 import statistics
 import subprocess
+import sys
 import tempfile
 import time
 
-NGINX_MODULE = '/usr/lib/nginx/modules/ngx_mail_module.so'
-CPUS = sorted(os.sched_getaffinity(0))
-PROXY_CPU, LOAD_CPU = CPUS[-1], CPUS[0]
+ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+sys.path.insert(0, os.path.join(ROOT, 'tests', 'e2e'))
+sys.dont_write_bytecode = True
 
-# What is done: name, mode, TLS, connections, how many, what one is.
-WORK = [
-    ('login, plain', 'login', 'none', 40, 8000),
-    ('login, TLS 1.3', 'login', 'full', 40, 1500),
-    ('login, TLS resumed', 'login', 'resume', 40, 1500),
-    ('NOOP, plain', 'noop', 'none', 40, 80000),
-    ('NOOP, TLS', 'noop', 'full', 40, 40000),
-    ('MiB down, plain', 'down', 'none', 4, 400),
-    ('MiB up, plain', 'up', 'none', 4, 400),
-    ('MiB down, TLS', 'down', 'full', 4, 200),
-    ('MiB up, TLS', 'up', 'full', 4, 200),
+from authority import Authority  # noqa: E402
+from wire import free_port  # noqa: E402
+
+# (what one is, load's word for it, whether over TLS, how many clients at once)
+WORKS = [
+    ('IMAP login, plain', 'login', False, 50),
+    ('IMAP login, TLS 1.3 (P-256)', 'login', True, 50),
+    ('IMAP login, TLS 1.3 resumed', 'resume', True, 50),
+    ('NOOP round trip, plain', 'noop', False, 50),
+    ('MiB down, plain', 'down', False, 4),
+    ('MiB down, TLS', 'down', True, 4),
+    ('MiB up, plain', 'up', False, 4),
+    ('MiB up, TLS', 'up', True, 4),
 ]
+CALLS, USER, KERNEL = EVENTS = ('raw_syscalls:sys_enter', 'instructions:u', 'instructions:k')
+CPUS = sorted(os.sched_getaffinity(0))
+PATIENCE = 15  # seconds, for what normally takes a moment
+WHOLE_RUN = 110  # seconds, and more for more idle sessions
+
+NGINX = '''\
+{module}
+daemon off;
+{user}
+worker_processes 1;
+worker_rlimit_nofile {files};
+error_log {folder}/nginx.log crit;
+pid {folder}/nginx.pid;
+events {{ worker_connections {files}; }}
+mail {{
+    server_name mail.example.org;
+    auth_http 127.0.0.1:{auth};
+    imap_auth plain;
+    ssl_certificate {certificate};
+    ssl_certificate_key {key};
+    ssl_protocols TLSv1.3;
+    server {{ protocol imap; listen 127.0.0.1:{plain} backlog=4096; }}
+    server {{ protocol imap; listen 127.0.0.1:{tls} backlog=4096 ssl; }}
+}}
+'''
 
 
-def free_port():
-    with socket.socket() as sock:
-        sock.bind(('127.0.0.1', 0))
-        return sock.getsockname()[1]
+def end(process):
+    process.terminate()
+    try:
+        process.wait(PATIENCE)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
 
 
-def pinned(argv, cpu, **how):
-    return subprocess.Popen(['taskset', '-c', str(cpu), *argv], text=True, **how)
+class Node:
+    """load.c's node; it ends with its input, that is at the latest with us."""
+
+    def __init__(self, load):
+        self.process = subprocess.Popen([load, 'node'], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        self.imap, self.auth = map(int, self.process.stdout.readline().split())
+
+    def stop(self):
+        end(self.process)
 
 
 class Proxy:
-    """A proxy under load; ports[tls]: without TLS, and with it from the first byte."""
+    """One of the proxies, running. A subclass says how it is configured."""
 
-    def __init__(self, name, argv, ports):
-        self.name, self.ports = name, ports
-        self.process = pinned(argv, PROXY_CPU, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
-        for port in ports.values():
-            self.wait_for(port)
+    def __init__(self, bench):
+        self.folder = tempfile.mkdtemp(dir=bench.folder)
+        self.port = {False: free_port(), True: free_port()}
+        command = ['setpriv', '--pdeathsig', 'KILL', 'taskset', '-c', str(CPUS[-1]), *self.configure(bench)]
+        self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL)
+        try:
+            for port in self.port.values():
+                self.wait_for(port)
+        except BaseException:
+            end(self.process)
+            raise
 
     def wait_for(self, port):
-        for _ in range(200):
-            if self.process.poll() is not None:
-                raise SystemExit(f'{self.name} ended: {self.process.stderr.read()}')
-            with socket.socket() as sock:
-                if sock.connect_ex(('127.0.0.1', port)) == 0:
-                    return
-            time.sleep(0.05)
-        raise SystemExit(f'{self.name} does not listen')
+        until = time.monotonic() + PATIENCE
+        while socket.socket().connect_ex(('127.0.0.1', port)) != 0:
+            if self.process.poll() is not None or time.monotonic() > until:
+                raise RuntimeError(f'{self.name} does not start')
+            time.sleep(0.02)
+
+    def write(self, name, content):
+        path = os.path.join(self.folder, name)
+        with open(path, 'w') as file:
+            file.write(content)
+        return path
 
     def pids(self):
         found = [self.process.pid]
-        for pid in found:
+        for pid in found:  # grows
             for path in glob.glob(f'/proc/{pid}/task/*/children'):
-                with open(path) as file:
-                    found += [int(child) for child in file.read().split()]
+                found += map(int, open(path).read().split())
         return found
 
     def cpu(self):
-        """Nanoseconds so far."""
-        total = 0
-        for pid in self.pids():
-            for path in glob.glob(f'/proc/{pid}/task/*/schedstat'):
-                with open(path) as file:
-                    total += int(file.read().split()[0])
-        return total
+        """Microseconds so far."""
+        paths = [path for pid in self.pids() for path in glob.glob(f'/proc/{pid}/task/*/schedstat')]
+        return sum(int(open(path).read().split()[0]) for path in paths) / 1000
 
     def memory(self):
-        """Bytes that are its own."""
-        total = 0
-        for pid in self.pids():
-            with open(f'/proc/{pid}/smaps_rollup') as file:
-                total += int(re.search(r'^Pss:\s+(\d+)', file.read(), re.M)[1]) * 1024
-        return total
+        """Bytes. Pages of files are left out: they are not the sessions', and a share of them comes and
+        goes with whoever else has the same library loaded."""
+        texts = [open(f'/proc/{pid}/smaps_rollup').read() for pid in self.pids()]
+        return 1024 * sum(int(kb) for text in texts for kb in re.findall(r'^Pss_(?:Anon|Shmem): +(\d+)', text, re.M))
 
     def stop(self):
-        self.process.terminate()
-        self.process.wait(40)
+        end(self.process)
+
+
+class Proxyd(Proxy):
+    name = 'proxyd'
+
+    def configure(self, bench):
+        certificate, key = bench.certificate
+        return [bench.options.proxyd, '-c', self.write('proxyd.yaml', json.dumps({
+            'global': {'workers': {'min': 1, 'max': 1}, 'user': 'root', 'hostname': 'mail.example.org',
+                       'shutdown_grace': '0s'},
+            'log': {'level': 'error'},
+            'tls': {'certificate': certificate, 'key': key},
+            'maps': {'all': {'type': 'file', 'path': self.write('users.map', '* 127.0.0.1\n')}},
+            'services': {'imap': {
+                'listeners': [{'address': f'127.0.0.1:{self.port[False]}', 'tls': 'none'},
+                              {'address': f'127.0.0.1:{self.port[True]}', 'tls': 'implicit'}],
+                'maps': ['all'],
+                'backend': {'port': bench.node.imap, 'check': {'interval': '0s'}, 'client_address': 'none'}}}}))]
+
+
+class Nginx(Proxy):
+    name = 'nginx'
+
+    @staticmethod
+    def find():
+        """(program, line that loads the mail module), or None."""
+        program = shutil.which('nginx', path=os.environ['PATH'] + ':/usr/sbin')
+        built = program and subprocess.run([program, '-V'], stderr=subprocess.PIPE, text=True).stderr
+        if not built or '--with-mail_ssl_module' not in built:
+            return None
+        if '--with-mail=dynamic' not in built:
+            return program, ''
+        module = re.search(r'--modules-path=(\S+)', built)[1] + '/ngx_mail_module.so'
+        return (program, f'load_module {module};') if os.path.exists(module) else None
+
+    def configure(self, bench):
+        program, module = self.find()
+        certificate, key = bench.certificate
+        config = NGINX.format(module=module, user='' if os.getuid() else 'user root;', files=bench.options.idle * 3 + 1000,
+                              folder=self.folder, auth=bench.node.auth, certificate=certificate, key=key,
+                              plain=self.port[False], tls=self.port[True])
+        return [program, '-e', os.path.join(self.folder, 'nginx.log'), '-c', self.write('nginx.conf', config)]
+
+
+class Load:
+    """The clients. What comes before go() is not measured."""
+
+    def __init__(self, bench, proxy, what, tls, count, milliseconds=0):
+        command = [bench.options.load, what, proxy.port[tls], 'tls' if tls else 'plain', count, milliseconds]
+        self.process = subprocess.Popen(list(map(str, command)), stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                                        bufsize=0)
+        self.what = f'{proxy.name}: {what}'
+
+    def __enter__(self):
+        self.line()
+        return self
+
+    def __exit__(self, *_):
+        self.process.stdin.close()
+        end(self.process)
+
+    def line(self):
+        if not select.select([self.process.stdout], [], [], 60)[0]:
+            raise RuntimeError(f'{self.what}: the clients hang')
+        line = self.process.stdout.readline()
+        if not line:
+            raise RuntimeError(f'{self.what}: the clients gave up')
+        return line
+
+    def go(self):
+        self.process.stdin.write(b'\n')
+        return map(int, self.line().split())
+
+
+class Perf:
+    """perf stat on running processes, from enable to disable."""
+
+    @staticmethod
+    def find():
+        """Those of EVENTS that this machine can count."""
+        def counts(event):
+            tried = subprocess.run(['perf', 'stat', '-x', ',', '-e', event, 'true'], capture_output=True, text=True)
+            return tried.returncode == 0 and re.match(r'\d', tried.stderr)
+        return [event for event in EVENTS if shutil.which('perf') and counts(event)]
+
+    def __init__(self, events, pids):
+        control, self.control = os.pipe()
+        self.acknowledge, acknowledge = os.pipe()
+        self.process = subprocess.Popen(
+            ['perf', 'stat', '-x', ',', '-D', '-1', '--control', f'fd:{control},{acknowledge}', '-e', ','.join(events),
+             '-p', ','.join(map(str, pids))], pass_fds=(control, acknowledge), stderr=subprocess.PIPE, text=True)
+        os.close(control)
+        os.close(acknowledge)
+
+    def say(self, word):
+        os.write(self.control, word + b'\n')
+        if not os.read(self.acknowledge, 64):
+            raise RuntimeError('perf ended: ' + self.process.stderr.read())
+
+    def __enter__(self):
+        self.say(b'enable')
+        return self
+
+    def __exit__(self, *_):
+        self.say(b'disable')
+        self.process.send_signal(signal.SIGINT)
+        text = self.process.communicate(timeout=PATIENCE)[1]
+        self.counts = {event: int(number) for number, event in re.findall(r'^(\d+),[^,]*,([^,]+)', text, re.M)}
+        os.close(self.control)
+        os.close(self.acknowledge)
 
 
 class Bench:
-    def __init__(self, args, folder):
-        self.args, self.folder = args, folder
-        self.perf = shutil.which('perf')
-        self.node = pinned([args.load, 'node'], LOAD_CPU, stdout=subprocess.PIPE)
-        self.node_port, self.auth_port = map(int, self.node.stdout.readline().split())
-        self.certificate, self.key = (os.path.join(folder, name) for name in ('cert.pem', 'key.pem'))
-        subprocess.run(['openssl', 'req', '-x509', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:P-256', '-nodes', '-days', '1',
-                        '-subj', '/CN=mail.example.org', '-keyout', self.key, '-out', self.certificate],
-                       check=True, stderr=subprocess.DEVNULL)
+    def __init__(self, options, folder):
+        self.options, self.folder = options, folder
+        self.certificate = Authority(os.path.join(folder, 'ca')).issue('mail.example.org')
+        self.kinds = [Proxyd] + ([Nginx] if Nginx.find() else [])
+        self.events = Perf.find()
+        self.rounds, self.milliseconds = (1, 300) if options.quick else (3, 1000)
+        self.node = Node(options.load)
 
-    def write(self, name, text):
-        path = os.path.join(self.folder, name)
-        with open(path, 'w') as file:
-            file.write(text)
-        return path
+    def load(self, proxy, work, milliseconds):
+        _, what, tls, count = work
+        return Load(self, proxy, what, tls, count, milliseconds)
 
-    # ---- the proxies ----
+    def cpu(self, proxy, work):
+        """Microseconds for one."""
+        with self.load(proxy, work, self.milliseconds) as load:
+            before = proxy.cpu()
+            count, resumed = load.go()
+            used = proxy.cpu() - before
+        if resumed != (count if work[1] == 'resume' else 0):
+            raise RuntimeError(f'{load.what}: {resumed} of {count} sessions were resumed')
+        return used / count
 
-    def proxyd(self):
-        ports = {'none': free_port(), 'full': free_port()}
-        config = {
-            'global': {'hostname': 'mail.example.org', 'user': 'root', 'workers': {'min': 1, 'max': 1}, 'shutdown_grace': '1s'},
-            'log': {'level': 'error'}, 'tls': {'certificate': self.certificate, 'key': self.key},
-            'maps': {'all': {'type': 'file', 'path': self.write('users.map', '* 127.0.0.1\n')}},
-            'services': {'imap': {
-                'maps': ['all'], 'plaintext_auth': 'always',
-                'listeners': [{'address': f'127.0.0.1:{ports["none"]}'},
-                              {'address': f'127.0.0.1:{ports["full"]}', 'tls': 'implicit'}],
-                'backend': {'port': self.node_port, 'check': {'interval': '0s'}, 'client_address': 'none'}}}}
-        return Proxy('proxyd', [self.args.proxyd, '-c', self.write('proxyd.yaml', json.dumps(config))], ports)
+    def counts(self, proxy, work):
+        """{event: how many for one}. A run of its own, as counting takes time too."""
+        if not self.events:
+            return {}
+        with self.load(proxy, work, self.milliseconds // 2) as load:
+            with Perf(self.events, proxy.pids()) as perf:
+                count, _ = load.go()
+        return {event: number / count for event, number in perf.counts.items()}
 
-    def nginx(self):
-        ports = {'none': free_port(), 'full': free_port()}
-        return Proxy('nginx', ['nginx', '-e', 'stderr', '-c', self.write('nginx.conf', f'''
-load_module {NGINX_MODULE};
-daemon off;
-worker_processes 1;
-error_log stderr crit;
-pid {self.folder}/nginx.pid;
-events {{ worker_connections 8192; }}
-mail {{
-  auth_http 127.0.0.1:{self.auth_port}/;
-  ssl_certificate {self.certificate};
-  ssl_certificate_key {self.key};
-  ssl_protocols TLSv1.2 TLSv1.3;
-  server {{ listen 127.0.0.1:{ports['none']} backlog=4096; protocol imap; }}
-  server {{ listen 127.0.0.1:{ports['full']} ssl backlog=4096; protocol imap; }}
-}}
-''')], ports)
-
-    # ---- measuring ----
-
-    def counted(self, proxy):
-        """perf stat on the proxy, until it is interrupted; None without perf."""
-        if not self.perf:
-            return None
-        counter = subprocess.Popen(
-            [self.perf, 'stat', '-x,', '-e', 'raw_syscalls:sys_enter,instructions:u,instructions:k', '-p',
-             ','.join(map(str, proxy.pids()))], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
-        time.sleep(0.2)  # perf does not say when it has begun
-        return counter
-
-    @staticmethod
-    def counts(counter):
-        """System calls and instructions, None for what could not be counted."""
-        if not counter:
-            return None, None
-        counter.send_signal(2)
-        rows = [line.split(',') for line in counter.communicate()[1].splitlines() if line.count(',') > 2]
-        values = {row[2]: int(row[0]) for row in rows if row[0].isdigit()}
-        both = [values.get('instructions:u'), values.get('instructions:k')]
-        return values.get('raw_syscalls:sys_enter'), None if None in both else sum(both)
-
-    def load(self, proxy, mode, tls, connections, count):
-        port = proxy.ports['none' if tls == 'none' else 'full']
-        return pinned([self.args.load, mode, str(port), tls, str(connections), str(count)], LOAD_CPU,
-                      stdin=subprocess.PIPE, stdout=subprocess.PIPE)
-
-    @staticmethod
-    def expect(load, word):
-        if load.stdout.readline().strip() != word:
-            raise SystemExit('the load failed')
-
-    @staticmethod
-    def go_on(load):
-        load.stdin.write('\n')
-        load.stdin.flush()
-
-    def measure(self, proxy, mode, tls, connections, count):
-        """CPU microseconds, system calls and instructions, each."""
-        if mode == 'login':
-            counter, before = self.counted(proxy), proxy.cpu()
-            load = self.load(proxy, mode, tls, connections, count)
-        else:
-            load = self.load(proxy, mode, tls, connections, count)
-            self.expect(load, 'ready')
-            counter, before = self.counted(proxy), proxy.cpu()
-            self.go_on(load)
-        self.expect(load, 'done')
-        cpu = proxy.cpu() - before
-        calls, instructions = self.counts(counter)
-        load.communicate('\n')
-        return [value and value / count for value in (cpu / 1000, calls, instructions)]
-
-    def idle(self, proxy, tls):
-        before = proxy.memory()
-        load = self.load(proxy, 'idle', tls, self.args.idle, 0)
-        self.expect(load, 'ready')
-        bytes_each = (proxy.memory() - before) / self.args.idle
-        self.go_on(load)
-        self.expect(load, 'done')
-        load.communicate('\n')
-        return bytes_each
-
-    def stop(self):
-        self.node.kill()
-        self.node.wait()
-
-
-def number(value):
-    return '-' if value is None else f'{value:,.0f}' if value >= 100 else f'{value:.1f}'
-
-
-def median(values):
-    known = [value for value in values if value is not None]
-    return statistics.median(known) if known else None
-
-
-def report(bench, proxies):
-    names = [proxy.name for proxy in proxies]
-    heads = ['CPU us', 'calls', 'instructions']
-    print(f'{"each":20}' + ''.join(f'{name + " " + head:>22}' for head in heads for name in names) + f'{"CPU, of nginx":>16}')
-    for title, *work in WORK:
-        rounds = {name: [] for name in names}
-        for _ in range(bench.args.rounds):  # in turn: what disturbs one disturbs all
-            for proxy in proxies:
-                rounds[proxy.name].append(bench.measure(proxy, *work))
-        found = {name: [median(column) for column in zip(*rounds[name])] for name in names}
-        cells = ''.join(f'{number(found[name][i]):>22}' for i in range(3) for name in names)
-        ratio = f'{found["proxyd"][0] / found["nginx"][0]:16.2f}' if 'nginx' in names else ''
-        print(f'{title:20}{cells}{ratio}', flush=True)
-    for title, tls in ('idle session, plain', 'none'), ('idle session, TLS', 'full'):
-        cells = ', '.join(f'{proxy.name} {bench.idle(proxy, tls):,.0f}' for proxy in proxies)
-        print(f'{title:20} bytes of user memory each, of {bench.args.idle}: {cells}', flush=True)
-
-
-def main():
-    parser = argparse.ArgumentParser()
-    parser.add_argument('--proxyd', default='build/proxyd')
-    parser.add_argument('--load', default='build/obj/tests/bench/load')
-    parser.add_argument('--idle', type=int, default=1000)
-    parser.add_argument('--rounds', type=int, default=3)
-    args = parser.parse_args()
-    with tempfile.TemporaryDirectory(prefix='proxyd-bench-') as folder:
-        os.chmod(folder, 0o755)
-        bench, proxies = Bench(args, folder), []
+    def works(self):
+        """A row for each of WORKS: its name, then a list for each figure with a value for each proxy."""
+        proxies = []
         try:
-            proxies.append(bench.proxyd())
-            if shutil.which('nginx') and os.path.exists(NGINX_MODULE):
-                proxies.append(bench.nginx())
-            report(bench, proxies)
+            for kind in self.kinds:
+                proxies.append(kind(self))
+            for work in WORKS:
+                rounds = [[self.cpu(proxy, work) for proxy in proxies] for _ in range(self.rounds)]
+                micros = [statistics.median(each) for each in zip(*rounds)]
+                counts = [self.counts(proxy, work) for proxy in proxies]
+                yield (work[0], micros, [1e6 / each for each in micros], [each.get(CALLS) for each in counts],
+                       [each[USER] + each[KERNEL] if USER in each and KERNEL in each else None for each in counts])
         finally:
             for proxy in proxies:
                 proxy.stop()
-            bench.stop()
+
+    def idle(self, kind, tls):
+        """Bytes a session, of a proxy that is new: an old one has freed memory at hand."""
+        proxy = kind(self)
+        try:
+            with Load(self, proxy, 'idle', tls, self.options.idle) as load:
+                before = proxy.memory()
+                count, _ = load.go()
+                return (proxy.memory() - before) / count
+        finally:
+            proxy.stop()
+
+
+def number(value):
+    return '-' if value is None else f'{value:,.{1 if value < 100 else 0}f}'
+
+
+def ratio(values):
+    return [f'{values[1] / values[0]:.2f}'] if len(values) == 2 else []
+
+
+def print_table(rows):
+    widths = [max(map(len, column)) for column in zip(*rows)]
+    rows.insert(1, ['-' * widths[0]] + ['-' * (width - 1) + ':' for width in widths[1:]])
+    for first, *rest in rows:
+        cells = [first.ljust(widths[0])] + [cell.rjust(width) for cell, width in zip(rest, widths[1:])]
+        print('| ' + ' | '.join(cells) + ' |')
+    print(flush=True)
+
+
+def print_all(bench):
+    names = [kind.name for kind in bench.kinds]
+    over = ['nginx/proxyd'] if len(names) == 2 else []
+    version = subprocess.run([bench.options.proxyd, '--version'], stdout=subprocess.PIPE, text=True).stdout.strip()
+    print(f'{version}, Linux {platform.release()}, {len(CPUS)} CPUs, {time.strftime("%Y-%m-%d")}; '
+          f'medians of {bench.rounds} runs of {bench.milliseconds} ms\n', flush=True)
+    heads = [f'{figure} {name}' for figure in ('per CPU second', 'system calls', 'instructions') for name in names]
+    rows = [['for one', *(f'CPU µs {name}' for name in names), *over, *heads]]
+    for what, micros, *figures in bench.works():
+        rows.append([what, *map(number, micros), *ratio(micros), *(number(each) for pair in figures for each in pair)])
+    print_table(rows)
+    rows = [[f'user memory of one of {bench.options.idle} idle sessions', *(f'bytes {name}' for name in names), *over]]
+    for what, tls in ('plain', False), ('TLS 1.3', True):
+        memory = [bench.idle(kind, tls) for kind in bench.kinds]
+        rows.append([what, *map(number, memory), *ratio(memory)])
+    print_table(rows)
+
+
+def stop(number, _):
+    raise SystemExit(f'bench.py: {signal.Signals(number).name}')
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.split('\n\n')[0])
+    parser.add_argument('--proxyd', default=os.path.join(ROOT, 'build/proxyd'))
+    parser.add_argument('--load', default=os.path.join(ROOT, 'build/obj/tests/bench/load'))
+    parser.add_argument('--idle', type=int, default=1000, help='sessions to measure the memory with')
+    parser.add_argument('--quick', action='store_true', help='one short run of each: rough figures')
+    options = parser.parse_args()
+    for signal_number in signal.SIGTERM, signal.SIGHUP, signal.SIGALRM:
+        signal.signal(signal_number, stop)
+    signal.alarm(WHOLE_RUN + options.idle // 100)
+    os.sched_setaffinity(0, CPUS[:1])
+    with tempfile.TemporaryDirectory(prefix='bench-') as folder:
+        bench = Bench(options, folder)
+        try:
+            print_all(bench)
+        finally:
+            bench.node.stop()
 
 
 if __name__ == '__main__':

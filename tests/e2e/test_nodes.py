@@ -84,6 +84,16 @@ class Gate(Base):
         self.assertEqual(node.accept().imap_login()[0], 'three')
         stayer.expect('a OK ...')
 
+    def test_a_place_is_free_when_the_node_has_done_with_it(self):
+        """A client that stays although its node has ended keeps nobody out."""
+        node = self.node()
+        p = self.limited(node)
+        client, wire = self.login(p, node)
+        wire.close()
+        client.expect_end()
+        other, _ = self.login(p, node)
+        other.say('b NOOP')
+
     def test_services_are_counted_by_themselves(self):
         imap, pop3 = self.node(), self.node()
         p = self.proxyd(f'* 127.0.0.1 imap={imap.address} pop3={pop3.address}',
