@@ -158,6 +158,15 @@ static ssize_t receive(struct stream *st, void *p, size_t n)
     return STREAM_FAILED;
 }
 
+/* What is kept may be a login on its way to the node. */
+static void drop_pend(struct stream *st)
+{
+    if (st->pend)
+        mem_wipe(st->pend->data, st->pend->end);
+    free(st->pend);
+    st->pend = NULL;
+}
+
 static void keep(struct stream *st, const char *p, size_t n)
 {
     size_t old = stream_pending(st);
@@ -171,7 +180,7 @@ static void keep(struct stream *st, const char *p, size_t n)
     if (old)
         memcpy(pend->data, st->pend->data + st->pend->start, old);
     memcpy(pend->data + old, p, n);
-    free(st->pend);
+    drop_pend(st);
     st->pend = pend;
 }
 
@@ -211,10 +220,8 @@ void stream_push(struct stream *st)
         return;
     struct pend *pend = st->pend;
     pend->start += give(st, pend->data + pend->start, pend->end - pend->start);
-    if (pend->start < pend->end)
-        return;
-    free(pend);
-    st->pend = NULL;
+    if (pend->start == pend->end)
+        drop_pend(st);
 }
 
 void stream_acknowledge(struct stream *st)
@@ -235,8 +242,7 @@ void stream_close(struct stream *st)
     SSL_free(st->ssl);
     st->ssl = NULL;
     st->handshaken = false;
-    free(st->pend);
-    st->pend = NULL;
+    drop_pend(st);
     if (st->fd >= 0)
         close(st->fd);
     st->fd = -1;

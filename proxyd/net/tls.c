@@ -201,11 +201,12 @@ static void *set_client_ca(SSL_CTX *ctx, const char *file, struct tls_error *err
     return ctx;
 }
 
-/* What server and client contexts have in common: nothing old, little memory, few system calls. */
+/* What server and client contexts have in common: nothing old, little memory, few system calls, and
+ * no password left in a buffer. */
 static void set_common(SSL_CTX *ctx)
 {
     SSL_CTX_set_options(ctx, SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_COMPRESSION |
-                                 SSL_OP_IGNORE_UNEXPECTED_EOF);
+                                 SSL_OP_CLEANSE_PLAINTEXT | SSL_OP_IGNORE_UNEXPECTED_EOF);
     SSL_CTX_set_mode(ctx, SSL_MODE_RELEASE_BUFFERS | SSL_MODE_ENABLE_PARTIAL_WRITE |
                               SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
     SSL_CTX_set_read_ahead(ctx, 1);

@@ -3,14 +3,13 @@
  * Both ends of a measurement, for bench.py: the IMAP clients before the proxy and the node behind
  * it. It measures nothing itself, and talks to 127.0.0.1 only.
  *
- *   load node                             prints its ports: IMAP, and nginx's auth_http
- *   load WHAT PORT plain|tls COUNT MS     WHAT is login, resume, noop, down or up: COUNT clients
- *                                         at once, for so long
- *   load idle PORT plain|tls COUNT 0      COUNT sessions that are logged in and silent
+ *   load node                               prints its ports: IMAP, and nginx's auth_http
+ *   load WHAT PORT plain|tls CLIENTS LIMIT  WHAT is login, resume, noop, down or up for LIMIT
+ *                                           milliseconds, or idle: LIMIT silent sessions in all
  *
- * A client prints `ready`, waits for a line, works, prints what it has done, and keeps its
- * sessions until its input ends. The node, too, ends with its input. A client to which anything
- * else happens than it expects says so and fails as a whole. */
+ * The clients print `ready`, wait for a line, work, print how many they have done and how many TLS
+ * sessions were resumed, and keep what they have open until their input ends. The node, too, ends
+ * with its input. If anything but the expected happens to a client, all of them give up. */
 #include <arpa/inet.h>
 #include <errno.h>
 #include <netinet/tcp.h>
@@ -30,7 +29,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { MIB = 1 << 20, LINE = 1024, PATIENCE_SECONDS = 10, STACK_SIZE = 256 * 1024 };
+enum { MIB = 1 << 20, LINE = 1024, PATIENCE_SECONDS = 10, MAX_CLIENTS = 1000 };
 
 /* What carries a MiB: the node's answer to a FETCH, and the client's APPEND. */
 struct message {
@@ -282,12 +281,16 @@ struct session {
 
 static struct {
     const char *what;
-    int port, count;
-    bool resume;
+    int port, clients;
+    long limit, end;
     SSL_CTX *tls;
-    struct timespec end;
     pthread_barrier_t ready, go;
 } job;
+
+static bool job_is(const char *what)
+{
+    return strcmp(job.what, what) == 0;
+}
 
 static int keep_ticket(SSL *ssl, SSL_SESSION *ticket)
 {
@@ -365,7 +368,7 @@ static void start_tls(struct session *s)
     if (!s->ssl || !SSL_set_fd(s->ssl, s->fd))
         die("no memory");
     SSL_set_app_data(s->ssl, s);
-    if (job.resume && s->ticket)
+    if (job_is("resume") && s->ticket)
         SSL_set_session(s->ssl, s->ticket);
     if (SSL_connect(s->ssl) != 1)
         die("%s: the handshake failed", job.what);
@@ -389,9 +392,10 @@ static void log_in(struct session *s)
 }
 
 /* Waits for the proxy to close, so that the login is paid for in full. */
-static void log_out(struct session *s)
+static void log_in_and_out(struct session *s)
 {
     char rest[LINE];
+    log_in(s);
     ask(s, "a LOGOUT\r\n", "a OK");
     while (receive(s, rest, sizeof rest))
         ;
@@ -400,12 +404,6 @@ static void log_out(struct session *s)
     SSL_free(s->ssl);
     s->ssl = NULL;
     close(s->fd);
-}
-
-static void log_in_and_out(struct session *s)
-{
-    log_in(s);
-    log_out(s);
 }
 
 static void noop(struct session *s)
@@ -431,133 +429,98 @@ static void append(struct session *s)
     ask(s, "", "a OK");
 }
 
+/* `first` comes before the measured part, `then` is what is counted. */
 static const struct work {
-    const char *name;
-    void (*once)(struct session *);
-    bool logged_in; /* before the measured part */
+    const char *what;
+    void (*first)(struct session *);
+    void (*then)(struct session *);
 } works[] = {
-    {"login", log_in_and_out, false},
-    {"resume", log_in_and_out, false},
-    {"noop", noop, true},
-    {"down", fetch, true},
-    {"up", append, true},
+    {"login", log_in_and_out, log_in_and_out},
+    {"resume", log_in_and_out, log_in_and_out},
+    {"idle", log_in, log_in},
+    {"noop", log_in, noop},
+    {"down", log_in, fetch},
+    {"up", log_in, append},
 };
 
 static const struct work *find_work(void)
 {
     for (size_t i = 0; i < sizeof works / sizeof works[0]; i++)
-        if (!strcmp(works[i].name, job.what))
+        if (job_is(works[i].what))
             return &works[i];
-    die("unknown: %s", job.what);
+    die("what is %s?", job.what);
 }
 
-static bool time_left(void)
+static long now_ms(void)
 {
     struct timespec now;
     clock_gettime(CLOCK_MONOTONIC, &now);
-    return now.tv_sec < job.end.tv_sec ||
-           (now.tv_sec == job.end.tv_sec && now.tv_nsec < job.end.tv_nsec);
+    return now.tv_sec * 1000 + now.tv_nsec / 1000000;
 }
 
 static void *client(void *arg)
 {
     struct session *s = arg;
     const struct work *work = find_work();
-    if (work->logged_in)
-        log_in(s);
-    else
-        log_in_and_out(s); /* to have a ticket */
+    bool idle = job_is("idle");
+    work->first(s);
     s->resumed = 0;
     pthread_barrier_wait(&job.ready);
     pthread_barrier_wait(&job.go);
-    for (; time_left(); s->count++)
-        work->once(s);
+    for (; idle ? s->count < job.limit / job.clients : now_ms() < job.end; s->count++)
+        work->then(s);
     return NULL;
 }
 
-static void gate(void)
+static void work(struct session *sessions)
 {
-    char line[8];
+    long count = 0, resumed = 0;
+    pthread_barrier_init(&job.ready, NULL, (unsigned)job.clients + 1);
+    pthread_barrier_init(&job.go, NULL, (unsigned)job.clients + 1);
+    for (int i = 0; i < job.clients; i++)
+        if (pthread_create(&sessions[i].thread, NULL, client, &sessions[i]) != 0)
+            die("no thread");
+    pthread_barrier_wait(&job.ready);
     puts("ready");
     fflush(stdout);
-    if (!fgets(line, sizeof line, stdin))
-        exit(0);
-}
-
-static void report(long count, long resumed)
-{
+    if (getchar() == EOF)
+        return;
+    job.end = now_ms() + job.limit;
+    pthread_barrier_wait(&job.go);
+    for (int i = 0; i < job.clients; i++) {
+        pthread_join(sessions[i].thread, NULL);
+        count += sessions[i].count;
+        resumed += sessions[i].resumed;
+    }
     printf("%ld %ld\n", count, resumed);
     fflush(stdout);
     while (getchar() != EOF)
         ;
 }
 
-static void run(struct session *sessions, long milliseconds)
-{
-    long count = 0, resumed = 0;
-    unsigned all = (unsigned)job.count;
-    pthread_attr_t attributes;
-    pthread_attr_init(&attributes);
-    pthread_attr_setstacksize(&attributes, STACK_SIZE);
-    pthread_barrier_init(&job.ready, NULL, all + 1);
-    pthread_barrier_init(&job.go, NULL, all + 1);
-    for (unsigned i = 0; i < all; i++)
-        if (pthread_create(&sessions[i].thread, &attributes, client, &sessions[i]) != 0)
-            die("no thread");
-    pthread_barrier_wait(&job.ready);
-    gate();
-    clock_gettime(CLOCK_MONOTONIC, &job.end);
-    job.end.tv_nsec += milliseconds % 1000 * 1000000;
-    job.end.tv_sec += milliseconds / 1000 + job.end.tv_nsec / 1000000000;
-    job.end.tv_nsec %= 1000000000;
-    pthread_barrier_wait(&job.go);
-    for (unsigned i = 0; i < all; i++) {
-        pthread_join(sessions[i].thread, NULL);
-        count += sessions[i].count;
-        resumed += sessions[i].resumed;
-    }
-    report(count, resumed);
-}
-
-/* A tenth more come before the gate: pools and caches of the proxy are not its sessions. */
-static void stay(struct session *sessions)
-{
-    for (int i = 0; i < job.count / 10; i++)
-        log_in(&sessions[i]);
-    gate();
-    for (int i = 0; i < job.count; i++)
-        log_in(&sessions[job.count / 10 + i]);
-    report(job.count, 0);
-}
-
 int main(int argc, char **argv)
 {
+    static struct session sessions[MAX_CLIENTS];
     struct rlimit files;
-    bool node = argc == 2 && !strcmp(argv[1], "node");
-    if (!node && argc != 6)
-        die("usage: see the head of load.c");
     signal(SIGPIPE, SIG_IGN);
     getrlimit(RLIMIT_NOFILE, &files);
     files.rlim_cur = files.rlim_max;
     setrlimit(RLIMIT_NOFILE, &files);
-    make_message(&fetched, "* 1 FETCH (BODY[]", ")\r\na OK done\r\n");
-    make_message(&appended, "a APPEND INBOX", "\r\n");
-    if (node) {
+    make_message(&fetched, "* 1 FETCH (BODY[] {%d}\r\n", ")\r\na OK done\r\n");
+    make_message(&appended, "a APPEND INBOX {%d+}\r\n", "\r\n");
+    if (argc == 2 && strcmp(argv[1], "node") == 0) {
         serve();
-        return 0;
+    } else {
+        if (argc != 6)
+            die("usage: see the head of load.c");
+        job.what = argv[1];
+        job.port = atoi(argv[2]);
+        job.tls = strcmp(argv[3], "tls") == 0 ? make_tls() : NULL;
+        job.clients = atoi(argv[4]);
+        job.limit = atol(argv[5]);
+        if (job.clients < 1 || job.clients > MAX_CLIENTS)
+            die("1 to %d clients", MAX_CLIENTS);
+        work(sessions);
     }
-    job.what = argv[1];
-    job.port = atoi(argv[2]);
-    job.tls = strcmp(argv[3], "tls") == 0 ? make_tls() : NULL;
-    job.count = atoi(argv[4]);
-    job.resume = strcmp(job.what, "resume") == 0;
-    static struct session *sessions;
-    sessions = calloc((size_t)job.count * 2, sizeof *sessions);
-    if (!sessions)
-        die("no memory");
-    if (strcmp(job.what, "idle") == 0)
-        stay(sessions);
-    else
-        run(sessions, atol(argv[5]));
-    return 0;
+    _exit(0); /* whatever is open is left to the kernel */
 }

@@ -1,11 +1,13 @@
 # SPDX-License-Identifier: ISC
 """After the login: bytes both ways, many or few, until one side or the clock ends it."""
 import hashlib
+import os
 import socket
 import ssl
 import struct
 import threading
 import time
+import unittest
 
 from case import Case, authority
 from proxyd import PASSWORD
@@ -183,6 +185,31 @@ class Carry(Case):
         wire.close()
         client.drain()
         self.assertIn(p.wait('close')['reason'], ('node_lost', 'node_closed'))
+
+    @staticmethod
+    def found_in_memory(p, word):
+        """Whether the process has this text anywhere."""
+        with open(f'/proc/{p.process.pid}/maps') as maps, open(f'/proc/{p.process.pid}/mem', 'rb') as memory:
+            for line in maps:
+                start, end = (int(number, 16) for number in line.split()[0].split('-'))
+                try:
+                    memory.seek(start)
+                    if word.encode() in memory.read(end - start):
+                        return True
+                except (OSError, OverflowError, ValueError):
+                    pass  # not a piece that can be read
+        return False
+
+    @unittest.skipIf(os.geteuid(), 'only root may look into the process')
+    def test_no_password_stays_in_memory(self):
+        node = self.node()
+        p = self.proxyd(f'* {node.address}')
+        for name, login in ('imap', 'first@example.org'), ('imaps', 'second@example.org'), ('pop3s', 'third@example.org'):
+            with self.subTest(name=name):
+                self.login(p, node, name, login)
+                p.wait('login', login=login, result='ok')
+                self.assertTrue(self.found_in_memory(p, login))
+                self.assertFalse(self.found_in_memory(p, PASSWORD))
 
     def test_idle_timeout(self):
         client, wire, p = self.carried(idle_timeout='500ms')
