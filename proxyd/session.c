@@ -400,6 +400,9 @@ static enum session_state do_talk(struct session *s)
 {
     struct login *l = s->login;
     for (;;) {
+        stream_push(&s->client);
+        if (stream_pending(&s->client))
+            return SESSION_TALK; /* who does not take answers gets no more of them */
         enum front_want want = s->service->protocol->read(&l->front, &l->in, &l->out);
         say(s);
         switch (want) {

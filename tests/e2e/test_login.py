@@ -356,6 +356,14 @@ class Rules(Case):
         self.assertRaises(ssl.SSLError, p.connect, 'imaps', context=p.context(alpn=['http/1.1', 'h2']))
         p.wait('close', reason='tls')
 
+    def test_who_does_not_take_answers_gets_no_more(self):
+        p = self.proxyd()
+        client, _ = self.talk(p)
+        client.sock.settimeout(1)
+        with self.assertRaises(TimeoutError):  # nothing is read, and nobody is thrown out for it
+            for _ in range(10000):
+                client.sock.sendall(b'a NOOP\r\n' * 1000)
+
     def test_nothing_before_the_login_is_unbounded(self):
         p = self.proxyd()
         for start in ('a LOGIN "', 'a ' + 'X' * 100, 'a ID ('):
