@@ -122,9 +122,13 @@ static int drop_privileges(const struct config *config)
 
 /* ---- configurations ---- */
 
+/* A target that stays the same is left open: who we have become might not be allowed to open it. */
 static bool open_log(const struct config *config)
 {
-    int error = log_open(config->log.target, config->log.format);
+    const struct config *old = proxyd.config;
+    bool same = old && strcmp(old->log.target, config->log.target) == 0 &&
+                old->log.format == config->log.format;
+    int error = same ? 0 : log_open(config->log.target, config->log.format);
     if (error)
         log_message(LOG_LEVEL_ERROR, "config", "cannot open the log %s: %s", config->log.target,
                     strerror(error));

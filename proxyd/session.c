@@ -272,14 +272,22 @@ static bool timed_out(struct session *s)
     return s->deadline && s->worker->now >= s->deadline;
 }
 
-static bool plaintext_allowed(const struct session *s)
+/* Whether the client, or the load balancer before him, is one of trusted_networks. A socket file
+ * has permissions of its own. */
+static bool is_trusted(const struct session *s)
 {
     const struct config_networks *trusted = &s->config->global.trusted_networks;
+    return s->address.sa.sa_family == AF_UNIX ||
+           network_match(trusted->list, trusted->count, &s->address);
+}
+
+static bool plaintext_allowed(const struct session *s)
+{
     switch (s->service->plaintext_auth) {
     case PLAINTEXT_ALWAYS:
         return true;
     case PLAINTEXT_TRUSTED:
-        return network_match(trusted->list, trusted->count, &s->address);
+        return is_trusted(s);
     default:
         return false;
     }
@@ -747,10 +755,9 @@ static struct session *session_new(struct worker *w)
 /* The first state: whoever sends a PROXY header has to be trusted. */
 static enum session_state start(struct session *s)
 {
-    const struct config_networks *trusted = &s->config->global.trusted_networks;
     if (!s->listener->proxy_protocol)
         return begin(s);
-    if (network_match(trusted->list, trusted->count, &s->address))
+    if (is_trusted(s))
         return SESSION_HEADER;
     return session_end(s, REASON_PROXY_HEADER, "from an address that is not trusted");
 }

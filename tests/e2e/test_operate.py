@@ -169,12 +169,15 @@ class Reload(Case):
 
     def test_listeners_of_every_family(self):
         path, port = os.path.join(self.folder, 'imap'), free_port()
-        p = self.proxyd(imap={'listeners': [{'address': f'[::1]:{port}', 'tls': 'none'},
+        p = self.proxyd(imap={'plaintext_auth': 'trusted',
+                              'listeners': [{'address': f'[::1]:{port}', 'tls': 'none'},
                                             {'address': f'unix:{path}', 'tls': 'none'}]})
         for family, address in ((socket.AF_INET6, ('::1', port)), (socket.AF_UNIX, path)):
             with self.subTest(family=family), socket.socket(family) as sock:
                 sock.connect(address)
-                self.assertTrue(sock.recv(100).startswith(b'* OK '))
+                greeting = sock.recv(1000)
+                self.assertTrue(greeting.startswith(b'* OK '))
+                self.assertNotIn(b'LOGINDISABLED', greeting)
         p.wait('connect', client='[::1]:...', listener=f'[::1]:{port}')
         p.wait('connect', listener='unix...')
 
@@ -200,6 +203,15 @@ class Signals(Case):
         self.wait_for(lambda: 'service=pop3' in open(log).read())
         self.assertNotIn('service=pop3', open(log + '.1').read())
         self.assertIn('event=connect service=imap', open(log + '.1').read())
+
+    def test_reload_leaves_the_log_open(self):
+        """Who has dropped privileges may not be able to open it again."""
+        log = os.path.join(self.folder, 'log')
+        p = self.proxyd(log={'target': log})
+        os.rename(log, log + '.1')
+        p.reload(log={'level': 'debug'})
+        self.assertIn('message=reloaded', open(log + '.1').read())
+        self.assertFalse(os.path.exists(log))
 
     def wait_for(self, condition):
         deadline = time.monotonic() + 10
