@@ -11,6 +11,7 @@ node on another where there is one. The runs of the proxies alternate, so compar
 nginx, the responder that its auth_http asks at every login is not counted.
 """
 import argparse
+import contextlib
 import glob
 import json
 import os
@@ -45,6 +46,7 @@ WORKS = [
     ('MiB up, TLS', 'up', True, 4),
 ]
 CALLS, USER, KERNEL = EVENTS = ('raw_syscalls:sys_enter', 'instructions:u', 'instructions:k')
+SIGNALS = signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGALRM
 CPUS = sorted(os.sched_getaffinity(0))
 PATIENCE = 15  # seconds, for what normally takes a moment
 WHOLE_RUN = 110  # seconds, and more for more idle sessions
@@ -71,44 +73,52 @@ mail {{
 '''
 
 
-def end(process):
-    process.terminate()
-    try:
-        process.wait(PATIENCE)
-    except subprocess.TimeoutExpired:
-        process.kill()
-        process.wait()
+class Running:
+    """A process that ends with its `with`, and also with us when we are killed. A subclass's ready() waits
+    until it can be used."""
+
+    def __init__(self, command, **streams):
+        self.process = subprocess.Popen(['setpriv', '--pdeathsig', 'TERM', *map(str, command)], **streams)
+
+    def __enter__(self):
+        try:
+            self.ready()
+        except BaseException:
+            self.__exit__()
+            raise
+        return self
+
+    def __exit__(self, *_):
+        self.process.terminate()
+        try:
+            self.process.wait(PATIENCE)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
 
 
-class Node:
-    """load.c's node; it ends with its input, that is at the latest with us."""
-
+class Node(Running):
     def __init__(self, load):
-        self.process = subprocess.Popen([load, 'node'], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
-        self.imap, self.auth = map(int, self.process.stdout.readline().split())
+        super().__init__([load, 'node'], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
 
-    def stop(self):
-        end(self.process)
+    def ready(self):
+        ports = self.process.stdout.readline().split()
+        if len(ports) != 2:
+            raise RuntimeError('the node does not start')
+        self.imap, self.auth = map(int, ports)
 
 
-class Proxy:
-    """One of the proxies, running. A subclass says how it is configured."""
+class Proxy(Running):
+    """One of the proxies. A subclass says how it is configured."""
 
     def __init__(self, bench):
         self.folder = tempfile.mkdtemp(dir=bench.folder)
         self.port = {False: free_port(), True: free_port()}
-        command = ['setpriv', '--pdeathsig', 'KILL', 'taskset', '-c', str(CPUS[-1]), *self.configure(bench)]
-        self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL)
-        try:
-            for port in self.port.values():
-                self.wait_for(port)
-        except BaseException:
-            end(self.process)
-            raise
+        super().__init__(['taskset', '-c', CPUS[-1], *self.configure(bench)], stdin=subprocess.DEVNULL)
 
-    def wait_for(self, port):
+    def ready(self):
         until = time.monotonic() + PATIENCE
-        while socket.socket().connect_ex(('127.0.0.1', port)) != 0:
+        while any(socket.socket().connect_ex(('127.0.0.1', port)) for port in self.port.values()):
             if self.process.poll() is not None or time.monotonic() > until:
                 raise RuntimeError(f'{self.name} does not start')
             time.sleep(0.02)
@@ -137,8 +147,14 @@ class Proxy:
         texts = [open(f'/proc/{pid}/smaps_rollup').read() for pid in self.pids()]
         return 1024 * sum(int(kb) for text in texts for kb in re.findall(r'^Pss_(?:Anon|Shmem): +(\d+)', text, re.M))
 
-    def stop(self):
-        end(self.process)
+    def settled(self):
+        """memory() that has stood still for a second: threads may start, and pools shrink, a little late."""
+        memory, still = self.memory(), 0
+        while still < 4:
+            time.sleep(0.25)
+            before, memory = memory, self.memory()
+            still = still + 1 if memory == before else 0
+        return memory
 
 
 class Proxyd(Proxy):
@@ -183,22 +199,16 @@ class Nginx(Proxy):
         return [program, '-e', os.path.join(self.folder, 'nginx.log'), '-c', self.write('nginx.conf', config)]
 
 
-class Load:
+class Load(Running):
     """The clients. What comes before go() is not measured."""
 
-    def __init__(self, bench, proxy, what, tls, count, milliseconds=0):
-        command = [bench.options.load, what, proxy.port[tls], 'tls' if tls else 'plain', count, milliseconds]
-        self.process = subprocess.Popen(list(map(str, command)), stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-                                        bufsize=0)
+    def __init__(self, bench, proxy, what, tls, clients, limit):
+        command = [bench.options.load, what, proxy.port[tls], 'tls' if tls else 'plain', clients, limit]
+        super().__init__(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, bufsize=0)
         self.what = f'{proxy.name}: {what}'
 
-    def __enter__(self):
+    def ready(self):
         self.line()
-        return self
-
-    def __exit__(self, *_):
-        self.process.stdin.close()
-        end(self.process)
 
     def line(self):
         if not select.select([self.process.stdout], [], [], 60)[0]:
@@ -213,7 +223,7 @@ class Load:
         return map(int, self.line().split())
 
 
-class Perf:
+class Perf(Running):
     """perf stat on running processes, from enable to disable."""
 
     @staticmethod
@@ -227,88 +237,78 @@ class Perf:
     def __init__(self, events, pids):
         control, self.control = os.pipe()
         self.acknowledge, acknowledge = os.pipe()
-        self.process = subprocess.Popen(
-            ['perf', 'stat', '-x', ',', '-D', '-1', '--control', f'fd:{control},{acknowledge}', '-e', ','.join(events),
-             '-p', ','.join(map(str, pids))], pass_fds=(control, acknowledge), stderr=subprocess.PIPE, text=True)
+        super().__init__(['perf', 'stat', '-x', ',', '-D', -1, '--control', f'fd:{control},{acknowledge}',
+                          '-e', ','.join(events), '-p', ','.join(map(str, pids))],
+                         pass_fds=(control, acknowledge), stderr=subprocess.PIPE, text=True)
         os.close(control)
         os.close(acknowledge)
 
     def say(self, word):
         os.write(self.control, word + b'\n')
         if not os.read(self.acknowledge, 64):
-            raise RuntimeError('perf ended: ' + self.process.stderr.read())
+            raise RuntimeError('perf does not count')
 
-    def __enter__(self):
+    def ready(self):
         self.say(b'enable')
-        return self
 
     def __exit__(self, *_):
-        self.say(b'disable')
-        self.process.send_signal(signal.SIGINT)
-        text = self.process.communicate(timeout=PATIENCE)[1]
-        self.counts = {event: int(number) for number, event in re.findall(r'^(\d+),[^,]*,([^,]+)', text, re.M)}
+        super().__exit__()
         os.close(self.control)
         os.close(self.acknowledge)
 
+    def counts(self):
+        """{event: how many so far}, once."""
+        self.say(b'disable')
+        self.process.send_signal(signal.SIGINT)
+        text = self.process.communicate(timeout=PATIENCE)[1]
+        return {event: int(number) for number, event in re.findall(r'^(\d+),[^,]*,([^,]+)', text, re.M)}
+
 
 class Bench:
-    def __init__(self, options, folder):
-        self.options, self.folder = options, folder
+    def __init__(self, options, folder, node):
+        self.options, self.folder, self.node = options, folder, node
         self.certificate = Authority(os.path.join(folder, 'ca')).issue('mail.example.org')
         self.kinds = [Proxyd] + ([Nginx] if Nginx.find() else [])
         self.events = Perf.find()
         self.rounds, self.milliseconds = (1, 300) if options.quick else (3, 1000)
-        self.node = Node(options.load)
 
-    def load(self, proxy, work, milliseconds):
-        _, what, tls, count = work
-        return Load(self, proxy, what, tls, count, milliseconds)
-
-    def cpu(self, proxy, work):
+    def cpu(self, proxy, what, *how):
         """Microseconds for one."""
-        with self.load(proxy, work, self.milliseconds) as load:
+        with Load(self, proxy, what, *how, self.milliseconds) as load:
             before = proxy.cpu()
             count, resumed = load.go()
             used = proxy.cpu() - before
-        if resumed != (count if work[1] == 'resume' else 0):
+        if resumed != (count if what == 'resume' else 0):
             raise RuntimeError(f'{load.what}: {resumed} of {count} sessions were resumed')
         return used / count
 
-    def counts(self, proxy, work):
+    def counts(self, proxy, *how):
         """{event: how many for one}. A run of its own, as counting takes time too."""
         if not self.events:
             return {}
-        with self.load(proxy, work, self.milliseconds // 2) as load:
-            with Perf(self.events, proxy.pids()) as perf:
-                count, _ = load.go()
-        return {event: number / count for event, number in perf.counts.items()}
+        with Load(self, proxy, *how, self.milliseconds // 2) as load, Perf(self.events, proxy.pids()) as perf:
+            count, _ = load.go()
+            return {event: number / count for event, number in perf.counts().items()}
+
+    def work(self, proxies, *how):
+        """A list for each figure, with a value for each proxy."""
+        rounds = [[self.cpu(proxy, *how) for proxy in proxies] for _ in range(self.rounds)]
+        micros = [statistics.median(each) for each in zip(*rounds)]
+        counts = [self.counts(proxy, *how) for proxy in proxies]
+        return [micros, [1e6 / each for each in micros], [each.get(CALLS) for each in counts],
+                [each[USER] + each[KERNEL] if USER in each and KERNEL in each else None for each in counts]]
 
     def works(self):
-        """A row for each of WORKS: its name, then a list for each figure with a value for each proxy."""
-        proxies = []
-        try:
-            for kind in self.kinds:
-                proxies.append(kind(self))
-            for work in WORKS:
-                rounds = [[self.cpu(proxy, work) for proxy in proxies] for _ in range(self.rounds)]
-                micros = [statistics.median(each) for each in zip(*rounds)]
-                counts = [self.counts(proxy, work) for proxy in proxies]
-                yield (work[0], micros, [1e6 / each for each in micros], [each.get(CALLS) for each in counts],
-                       [each[USER] + each[KERNEL] if USER in each and KERNEL in each else None for each in counts])
-        finally:
-            for proxy in proxies:
-                proxy.stop()
+        with contextlib.ExitStack() as stack:
+            proxies = [stack.enter_context(kind(self)) for kind in self.kinds]
+            return [(name, *self.work(proxies, *how)) for name, *how in WORKS]
 
     def idle(self, kind, tls):
         """Bytes a session, of a proxy that is new: an old one has freed memory at hand."""
-        proxy = kind(self)
-        try:
-            with Load(self, proxy, 'idle', tls, self.options.idle) as load:
-                before = proxy.memory()
-                count, _ = load.go()
-                return (proxy.memory() - before) / count
-        finally:
-            proxy.stop()
+        with kind(self) as proxy, Load(self, proxy, 'idle', tls, 50, self.options.idle) as load:
+            before = proxy.settled()
+            count, _ = load.go()
+            return (proxy.settled() - before) / count
 
 
 def number(value):
@@ -329,17 +329,16 @@ def print_table(rows):
 
 
 def print_all(bench):
-    names = [kind.name for kind in bench.kinds]
-    over = ['nginx/proxyd'] if len(names) == 2 else []
+    theirs, over = (["nginx's"], ['nginx/proxyd']) if Nginx in bench.kinds else ([], [])
     version = subprocess.run([bench.options.proxyd, '--version'], stdout=subprocess.PIPE, text=True).stdout.strip()
     print(f'{version}, Linux {platform.release()}, {len(CPUS)} CPUs, {time.strftime("%Y-%m-%d")}; '
           f'medians of {bench.rounds} runs of {bench.milliseconds} ms\n', flush=True)
-    heads = [f'{figure} {name}' for figure in ('per CPU second', 'system calls', 'instructions') for name in names]
-    rows = [['for one', *(f'CPU µs {name}' for name in names), *over, *heads]]
+    heads = [[figure, *theirs] for figure in ('CPU µs', 'per CPU second', 'system calls', 'instructions')]
+    rows = [['for one', *heads[0], *over, *sum(heads[1:], [])]]
     for what, micros, *figures in bench.works():
         rows.append([what, *map(number, micros), *ratio(micros), *(number(each) for pair in figures for each in pair)])
     print_table(rows)
-    rows = [[f'user memory of one of {bench.options.idle} idle sessions', *(f'bytes {name}' for name in names), *over]]
+    rows = [[f'user memory of one of {bench.options.idle} idle sessions', 'bytes', *theirs, *over]]
     for what, tls in ('plain', False), ('TLS 1.3', True):
         memory = [bench.idle(kind, tls) for kind in bench.kinds]
         rows.append([what, *map(number, memory), *ratio(memory)])
@@ -347,7 +346,9 @@ def print_all(bench):
 
 
 def stop(number, _):
-    raise SystemExit(f'bench.py: {signal.Signals(number).name}')
+    for each in SIGNALS:
+        signal.signal(each, signal.SIG_IGN)  # nothing disturbs the cleaning up
+    raise SystemExit(f'bench.py: ended by {signal.Signals(number).name}')
 
 
 def main():
@@ -357,16 +358,17 @@ def main():
     parser.add_argument('--idle', type=int, default=1000, help='sessions to measure the memory with')
     parser.add_argument('--quick', action='store_true', help='one short run of each: rough figures')
     options = parser.parse_args()
-    for signal_number in signal.SIGTERM, signal.SIGHUP, signal.SIGALRM:
-        signal.signal(signal_number, stop)
+    if options.idle < 50:
+        parser.error('--idle: 50 or more')
+    for each in SIGNALS:
+        signal.signal(each, stop)
     signal.alarm(WHOLE_RUN + options.idle // 100)
     os.sched_setaffinity(0, CPUS[:1])
-    with tempfile.TemporaryDirectory(prefix='bench-') as folder:
-        bench = Bench(options, folder)
-        try:
-            print_all(bench)
-        finally:
-            bench.node.stop()
+    try:
+        with tempfile.TemporaryDirectory(prefix='bench-') as folder, Node(options.load) as node:
+            print_all(Bench(options, folder, node))
+    except RuntimeError as problem:
+        raise SystemExit(f'bench.py: {problem}')
 
 
 if __name__ == '__main__':

@@ -17,16 +17,15 @@
 #include <pthread.h>
 #include <signal.h>
 #include <stdarg.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
 #include <sys/epoll.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/time.h>
-#include <time.h>
 #include <unistd.h>
 
 enum { MIB = 1 << 20, LINE = 1024, PATIENCE_SECONDS = 10, MAX_CLIENTS = 1000 };
@@ -53,7 +52,7 @@ __attribute__((format(printf, 1, 2), noreturn)) static void die(const char *form
 static void make_message(struct message *m, const char *head, const char *tail)
 {
     static const char line[] = "the quick brown fox jumps over the lazy dog 0123456789\r\n";
-    m->len = (size_t)sprintf(m->bytes, "%s {%d%s}\r\n", head, MIB, *head == '*' ? "" : "+");
+    m->len = (size_t)sprintf(m->bytes, "%s", head);
     for (size_t i = 0; i < MIB; i++)
         m->bytes[m->len++] = line[i % (sizeof line - 1)];
     m->len += (size_t)sprintf(m->bytes + m->len, "%s", tail);
@@ -79,61 +78,39 @@ struct peer {
     char tag[32];
     size_t to_send, to_take; /* of `fetched` and of `appended` */
     size_t len;
-    char in[LINE];
+    char line[LINE];
 };
 
 static int epoll, node_port;
 
-static void watch(struct peer *p)
+static void watch(struct peer *p, uint32_t events)
 {
-    struct epoll_event event = {.events = EPOLLIN | EPOLLOUT | EPOLLET, .data.ptr = p};
+    struct epoll_event event = {.events = events | EPOLLET, .data.ptr = p};
     if (epoll_ctl(epoll, EPOLL_CTL_ADD, p->fd, &event) != 0)
         die("epoll_ctl: %s", strerror(errno));
 }
 
-/* These lines are few and short: the socket always has room for them. */
-__attribute__((format(printf, 2, 3))) static void say(struct peer *p, const char *format, ...)
-{
-    char line[LINE];
-    va_list args;
-    va_start(args, format);
-    int len = vsnprintf(line, sizeof line, format, args);
-    va_end(args);
-    (void)!send(p->fd, line, (size_t)len, MSG_NOSIGNAL);
-}
-
-static void done(struct peer *p)
-{
-    say(p, "%s OK done\r\n", p->tag);
-}
-
-/* False when the session is at its end. */
+/* False when the session is at its end. The answers are short: the socket has room for them. */
 static bool command(struct peer *p, const char *line)
 {
-    char verb[16] = "";
-    bool literal = strchr(line, '{') != NULL;
-    if (p->continued || sscanf(line, "%31s %15s", p->tag, verb) < 2)
-        strcpy(verb, "LOGIN");
-    p->continued = false;
-    if (!strcasecmp(verb, "LOGIN") && literal) {
-        p->continued = true;
-        if (!strstr(line, "+}"))
-            say(p, "+ go on\r\n");
-    } else if (!strcasecmp(verb, "LOGIN")) {
-        say(p, "%s OK [CAPABILITY IMAP4rev1 LITERAL+] logged in\r\n", p->tag);
-    } else if (!strcasecmp(verb, "FETCH")) {
-        p->to_send = fetched.len;
-    } else if (!strcasecmp(verb, "APPEND")) {
-        p->to_take = MIB + 2;
-    } else if (!strcasecmp(verb, "CAPABILITY")) {
-        say(p, "* CAPABILITY IMAP4rev1 LITERAL+\r\n%s OK done\r\n", p->tag);
-    } else if (!strcasecmp(verb, "LOGOUT")) {
-        say(p, "* BYE\r\n%s OK done\r\n", p->tag);
+    char verb[16] = "LOGIN";
+    if (!p->continued && sscanf(line, "%31s %15s", p->tag, verb) != 2)
         return false;
-    } else {
-        done(p);
-    }
-    return true;
+    bool login = strcmp(verb, "LOGIN") == 0;
+    p->continued = login && strchr(line, '{');
+    if (p->continued)
+        dprintf(p->fd, "+ go on\r\n");
+    else if (login)
+        dprintf(p->fd, "%s OK [CAPABILITY IMAP4rev1 LITERAL+] logged in\r\n", p->tag);
+    else if (strcmp(verb, "FETCH") == 0)
+        p->to_send = fetched.len;
+    else if (strcmp(verb, "APPEND") == 0)
+        p->to_take = MIB + 2;
+    else if (strcmp(verb, "NOOP") == 0)
+        dprintf(p->fd, "%s OK done\r\n", p->tag);
+    else if (strcmp(verb, "LOGOUT") == 0)
+        dprintf(p->fd, "* BYE\r\n%s OK done\r\n", p->tag);
+    return strcmp(verb, "LOGOUT") != 0;
 }
 
 /* Takes a part of an APPEND's literal, which must be what the client has sent. */
@@ -143,64 +120,57 @@ static bool take(struct peer *p, const char *bytes, size_t len)
         return false;
     p->to_take -= len;
     if (!p->to_take)
-        done(p);
+        dprintf(p->fd, "%s OK done\r\n", p->tag);
     return true;
 }
 
-static bool answer_auth_http(struct peer *p)
+/* The request ends with an empty line; the answer is the same for everybody. */
+static bool auth_http(struct peer *p, const char *line)
 {
-    p->in[p->len] = '\0';
-    if (!strstr(p->in, "\r\n\r\n"))
+    if (strcmp(line, "\r\n") != 0)
         return true;
-    say(p, "HTTP/1.0 200 OK\r\nAuth-Status: OK\r\nAuth-Server: 127.0.0.1\r\nAuth-Port: %d\r\n\r\n",
-        node_port);
+    dprintf(p->fd,
+            "HTTP/1.0 200 OK\r\nAuth-Status: OK\r\nAuth-Server: 127.0.0.1\r\nAuth-Port: %d\r\n\r\n",
+            node_port);
     return false;
 }
 
-static bool answer(struct peer *p)
+static bool collect(struct peer *p, const char *bytes, size_t len)
 {
-    if (p->auth)
-        return answer_auth_http(p);
-    size_t used = 0;
-    while (used < p->len) {
-        char *start = p->in + used, *end;
-        size_t rest = p->len - used;
-        if (p->to_take) {
-            size_t part = rest < p->to_take ? rest : p->to_take;
-            if (!take(p, start, part))
-                return false;
-            used += part;
-            continue;
-        }
-        end = memchr(start, '\n', rest);
-        if (!end)
-            break;
-        *end = '\0';
-        used += (size_t)(end + 1 - start);
-        if (!command(p, start))
+    if (p->len + len >= sizeof p->line)
+        return false;
+    memcpy(p->line + p->len, bytes, len);
+    p->len += len;
+    if (bytes[len - 1] != '\n')
+        return true;
+    p->line[p->len] = '\0';
+    p->len = 0;
+    return p->auth ? auth_http(p, p->line) : command(p, p->line);
+}
+
+static bool digest(struct peer *p, const char *bytes, size_t len)
+{
+    while (len) {
+        const char *lf = memchr(bytes, '\n', len);
+        size_t line = lf ? (size_t)(lf + 1 - bytes) : len;
+        size_t part = !p->to_take ? line : p->to_take < len ? p->to_take : len;
+        if (!(p->to_take ? take : collect)(p, bytes, part))
             return false;
+        bytes += part;
+        len -= part;
     }
-    p->len -= used;
-    memmove(p->in, p->in + used, p->len);
-    return p->len < sizeof p->in - 1;
+    return true;
 }
 
 /* Reads until there is nothing more, as the edge-triggered epoll wants it. */
 static bool hear(struct peer *p)
 {
-    static char bulk[256 * 1024];
-    for (;;) {
-        bool bulky = p->to_take > 0;
-        char *to = bulky ? bulk : p->in + p->len;
-        size_t room = bulky ? sizeof bulk : sizeof p->in - 1 - p->len;
-        ssize_t n = recv(p->fd, to, bulky && room > p->to_take ? p->to_take : room, 0);
-        if (n <= 0)
-            return n < 0 && errno == EAGAIN;
-        if (!bulky)
-            p->len += (size_t)n;
-        if (!(bulky ? take(p, bulk, (size_t)n) : answer(p)))
+    static char in[256 * 1024];
+    ssize_t n;
+    while ((n = recv(p->fd, in, sizeof in, 0)) > 0)
+        if (!digest(p, in, (size_t)n))
             return false;
-    }
+    return n < 0 && errno == EAGAIN;
 }
 
 static bool speak(struct peer *p)
@@ -225,8 +195,8 @@ static void welcome(const struct peer *listener)
         p->auth = listener->auth;
         send_at_once(fd);
         if (!p->auth)
-            say(p, "* OK [CAPABILITY IMAP4rev1 LITERAL+] node\r\n");
-        watch(p);
+            dprintf(p->fd, "* OK [CAPABILITY IMAP4rev1 LITERAL+] node\r\n");
+        watch(p, EPOLLIN | EPOLLOUT);
     }
 }
 
@@ -240,7 +210,7 @@ static int listen_at(struct peer *p)
     if (bind(p->fd, (struct sockaddr *)&address, len) != 0 || listen(p->fd, 4096) != 0 ||
         getsockname(p->fd, (struct sockaddr *)&address, &len) != 0)
         die("listen: %s", strerror(errno));
-    watch(p);
+    watch(p, EPOLLIN);
     return ntohs(address.sin_port);
 }
 
@@ -249,10 +219,9 @@ static void serve(void)
     static struct peer input, imap, auth = {.auth = true};
     struct epoll_event events[64];
     epoll = epoll_create1(0);
-    watch(&input);
+    watch(&input, EPOLLIN);
     node_port = listen_at(&imap);
     printf("%d %d\n", node_port, listen_at(&auth));
-    fflush(stdout);
     for (;;) {
         int n = epoll_wait(epoll, events, 64, -1);
         for (int i = 0; i < n; i++) {
@@ -282,7 +251,8 @@ struct session {
 static struct {
     const char *what;
     int port, clients;
-    long limit, end;
+    long limit;
+    atomic_bool over;
     SSL_CTX *tls;
     pthread_barrier_t ready, go;
 } job;
@@ -318,6 +288,7 @@ static SSL_CTX *make_tls(void)
 static size_t receive(struct session *s, char *to, size_t room)
 {
     size_t got = 0;
+    errno = 0;
     if (s->ssl && SSL_read_ex(s->ssl, to, room, &got))
         return got;
     ssize_t n = s->ssl ? -1 : recv(s->fd, to, room, 0);
@@ -343,23 +314,28 @@ static void transmit(struct session *s, const char *bytes, size_t len)
     }
 }
 
-/* Sends the command, then reads until the last line begins with what is expected. */
+/* Empty while the line is not whole. */
+static const char *last_line(const char *in, size_t len)
+{
+    const char *before = memrchr(in, '\n', len - 1);
+    return in[len - 1] != '\n' ? "" : before ? before + 1 : in;
+}
+
+/* Sends the command, then reads up to a line that begins as expected. */
 static void ask(struct session *s, const char *line, const char *expected)
 {
     char in[LINE];
-    size_t len = 0, last, n;
+    size_t len = 0;
     transmit(s, line, strlen(line));
-    do {
-        n = receive(s, in + len, sizeof in - 1 - len);
-        if (!n)
-            die("%s: the proxy closed after: %.*s", job.what, (int)len, in);
-        len += n;
-        in[len] = '\0';
-        for (last = len - 1; last > 0 && in[last - 1] != '\n'; last--)
-            ;
-        if (!strncmp(in + last, "a ", 2) && strncmp(in + last, expected, strlen(expected)) != 0)
-            die("%s: the proxy said: %s", job.what, in + last);
-    } while (in[len - 1] != '\n' || strncmp(in + last, expected, strlen(expected)) != 0);
+    for (;;) {
+        size_t n = receive(s, in + len, sizeof in - 1 - len);
+        in[len += n] = '\0';
+        const char *last = n ? last_line(in, len) : "";
+        if (strncmp(last, expected, strlen(expected)) == 0)
+            return;
+        if (!n || *last == 'a')
+            die("%s: \"%s\" instead of %s", job.what, in, expected);
+    }
 }
 
 static void start_tls(struct session *s)
@@ -429,7 +405,7 @@ static void append(struct session *s)
     ask(s, "", "a OK");
 }
 
-/* `first` comes before the measured part, `then` is what is counted. */
+/* `first` comes before the measured part (for a ticket, too), `then` is what is counted. */
 static const struct work {
     const char *what;
     void (*first)(struct session *);
@@ -445,17 +421,11 @@ static const struct work {
 
 static const struct work *find_work(void)
 {
-    for (size_t i = 0; i < sizeof works / sizeof works[0]; i++)
-        if (job_is(works[i].what))
-            return &works[i];
-    die("what is %s?", job.what);
-}
-
-static long now_ms(void)
-{
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return now.tv_sec * 1000 + now.tv_nsec / 1000000;
+    size_t i = 0;
+    while (!job_is(works[i].what))
+        if (++i == sizeof works / sizeof works[0])
+            die("what is %s?", job.what);
+    return &works[i];
 }
 
 static void *client(void *arg)
@@ -467,13 +437,14 @@ static void *client(void *arg)
     s->resumed = 0;
     pthread_barrier_wait(&job.ready);
     pthread_barrier_wait(&job.go);
-    for (; idle ? s->count < job.limit / job.clients : now_ms() < job.end; s->count++)
+    for (; idle ? s->count < job.limit / job.clients : !job.over; s->count++)
         work->then(s);
     return NULL;
 }
 
-static void work(struct session *sessions)
+static void work(void)
 {
+    static struct session sessions[MAX_CLIENTS];
     long count = 0, resumed = 0;
     pthread_barrier_init(&job.ready, NULL, (unsigned)job.clients + 1);
     pthread_barrier_init(&job.go, NULL, (unsigned)job.clients + 1);
@@ -482,45 +453,41 @@ static void work(struct session *sessions)
             die("no thread");
     pthread_barrier_wait(&job.ready);
     puts("ready");
-    fflush(stdout);
     if (getchar() == EOF)
         return;
-    job.end = now_ms() + job.limit;
     pthread_barrier_wait(&job.go);
+    if (!job_is("idle"))
+        usleep((useconds_t)job.limit * 1000);
+    job.over = true;
     for (int i = 0; i < job.clients; i++) {
         pthread_join(sessions[i].thread, NULL);
         count += sessions[i].count;
         resumed += sessions[i].resumed;
     }
     printf("%ld %ld\n", count, resumed);
-    fflush(stdout);
     while (getchar() != EOF)
         ;
 }
 
 int main(int argc, char **argv)
 {
-    static struct session sessions[MAX_CLIENTS];
     struct rlimit files;
     signal(SIGPIPE, SIG_IGN);
+    setlinebuf(stdout);
     getrlimit(RLIMIT_NOFILE, &files);
     files.rlim_cur = files.rlim_max;
     setrlimit(RLIMIT_NOFILE, &files);
-    make_message(&fetched, "* 1 FETCH (BODY[] {%d}\r\n", ")\r\na OK done\r\n");
-    make_message(&appended, "a APPEND INBOX {%d+}\r\n", "\r\n");
-    if (argc == 2 && strcmp(argv[1], "node") == 0) {
-        serve();
-    } else {
-        if (argc != 6)
-            die("usage: see the head of load.c");
+    make_message(&fetched, "* 1 FETCH (BODY[] {1048576}\r\n", ")\r\na OK done\r\n");
+    make_message(&appended, "a APPEND INBOX {1048576+}\r\n", "\r\n");
+    if (argc == 6) {
         job.what = argv[1];
         job.port = atoi(argv[2]);
         job.tls = strcmp(argv[3], "tls") == 0 ? make_tls() : NULL;
-        job.clients = atoi(argv[4]);
+        job.clients = atoi(argv[4]) < MAX_CLIENTS ? atoi(argv[4]) : MAX_CLIENTS;
         job.limit = atol(argv[5]);
-        if (job.clients < 1 || job.clients > MAX_CLIENTS)
-            die("1 to %d clients", MAX_CLIENTS);
-        work(sessions);
+        work();
+    } else {
+        serve();
     }
     _exit(0); /* whatever is open is left to the kernel */
 }
