@@ -36,13 +36,19 @@ static struct {
 
 /* ---- members ---- */
 
+static void thread_end(void)
+{
+    splice_thread_end();
+    stream_thread_end();
+}
+
 static void begin(struct member *m, bool checks)
 {
     if (!m->worker)
-        m->worker = worker_start(splice_thread_end);
+        m->worker = worker_start(thread_end);
     if (!listener_serve(m->worker, crew.config, crew.set, checks)) {
         worker_join(m->worker); /* it ended in the very moment */
-        m->worker = worker_start(splice_thread_end);
+        m->worker = worker_start(thread_end);
         listener_serve(m->worker, crew.config, crew.set, checks);
     }
     m->idle = worker_idle(m->worker);

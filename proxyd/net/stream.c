@@ -31,7 +31,7 @@ struct pend {
 static _Thread_local struct {
     struct stream *owner;
     size_t n;
-    char data[GATHER];
+    char *data; /* GATHER bytes, or NULL: most threads need none */
 } gather;
 
 void stream_fail(struct stream *st, int error)
@@ -212,6 +212,12 @@ static void push_gathered(void)
     gather.n = 0;
 }
 
+void stream_thread_end(void)
+{
+    free(gather.data);
+    gather.data = NULL;
+}
+
 void stream_push(struct stream *st)
 {
     if (gather.owner == st)
@@ -261,6 +267,8 @@ static int bio_write(BIO *bio, const char *p, int n)
         stream_fail(st, ENOBUFS);
         return -1;
     }
+    if (!gather.data)
+        gather.data = xmalloc(GATHER);
     memcpy(gather.data + gather.n, p, (size_t)n);
     gather.n += (size_t)n;
     return st->failed ? -1 : n;

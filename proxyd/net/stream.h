@@ -95,4 +95,7 @@ bool stream_peer_name(const struct stream *st, char *name, size_t size);
 /* Why TLS failed, in a few words, into TEXT; returns TEXT. */
 const char *stream_error_text(const struct stream *st, char *text, size_t size);
 
+/* Gives back what this thread has for all its streams. At the thread's end. */
+void stream_thread_end(void);
+
 #endif

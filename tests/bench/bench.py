@@ -193,9 +193,9 @@ class Nginx(Proxy):
     def configure(self, bench):
         program, module = self.find()
         certificate, key = bench.certificate
-        config = NGINX.format(module=module, user='' if os.getuid() else 'user root;', files=bench.options.idle * 3 + 1000,
-                              folder=self.folder, auth=bench.node.auth, certificate=certificate, key=key,
-                              plain=self.port[False], tls=self.port[True])
+        config = NGINX.format(module=module, user='' if os.getuid() else 'user root;',
+                              files=bench.options.idle * 3 + 1000, folder=self.folder, auth=bench.node.auth,
+                              certificate=certificate, key=key, plain=self.port[False], tls=self.port[True])
         return [program, '-e', os.path.join(self.folder, 'nginx.log'), '-c', self.write('nginx.conf', config)]
 
 
@@ -306,9 +306,12 @@ class Bench:
     def idle(self, kind, tls):
         """Bytes a session, of a proxy that is new: an old one has freed memory at hand."""
         with kind(self) as proxy, Load(self, proxy, 'idle', tls, 50, self.options.idle) as load:
-            before = proxy.settled()
-            count, _ = load.go()
-            return (proxy.settled() - before) / count
+            try:
+                before = proxy.settled()
+                count, _ = load.go()
+                return (proxy.settled() - before) / count
+            except PermissionError:  # we are not root, and the proxy allows no looking into it
+                return None
 
 
 def number(value):
@@ -316,7 +319,9 @@ def number(value):
 
 
 def ratio(values):
-    return [f'{values[1] / values[0]:.2f}'] if len(values) == 2 else []
+    if len(values) < 2:
+        return []
+    return ['-' if None in values else f'{values[1] / values[0]:.2f}']
 
 
 def print_table(rows):

@@ -192,6 +192,8 @@ class Carry(Case):
         with open(f'/proc/{p.process.pid}/maps') as maps, open(f'/proc/{p.process.pid}/mem', 'rb') as memory:
             for line in maps:
                 start, end = (int(number, 16) for number in line.split()[0].split('-'))
+                if end - start > 1 << 30:
+                    continue  # a sanitizer's own
                 try:
                     memory.seek(start)
                     if word.encode() in memory.read(end - start):
