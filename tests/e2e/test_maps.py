@@ -59,7 +59,7 @@ dave  node1:{other.port}
         self.goes_to(p, 'bob', imap)
         self.goes_to(p, 'carol', other)
         self.goes_to(p, 'dave', other)
-        self.assertEqual(p.events('route')[0]['node'], 'node1')
+        p.wait('route', login='bob', node='node1')
         self.login(p, pop3, 'pop3', 'carol')
 
     def test_the_services_own_port(self):

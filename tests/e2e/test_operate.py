@@ -302,7 +302,7 @@ class Log(Case):
         return p
 
     def check(self, p):
-        session = p.events('connect')[0]['session']
+        session = p.wait('connect')['session']
         lines = [fields for fields in map(parse, p.lines) if fields.get('session') == session]
         self.assertEqual([fields['event'] for fields in lines],
                          ['connect', 'route', 'login', 'route', 'login', 'close'])
