@@ -70,9 +70,10 @@ static void read_again(struct watched *w)
                     w->map->name, path);
         return;
     }
+    size_t entries = map_table_count(table);
+    map_file_replace(w->map, table); /* first: who reads the log may count on it */
     log_message(LOG_LEVEL_INFO, "config", "map %s: read %s again, %zu entries", w->map->name, path,
-                map_table_count(table));
-    map_file_replace(w->map, table);
+                entries);
 }
 
 /* In the thread pool. */
