@@ -3,11 +3,48 @@
  * What all kinds of maps have in common: see map.h. */
 #include "maps/map.h"
 
+#include "base/addr.h"
+
 #include <stdlib.h>
 
-enum map_result map_lookup(struct map *map, const struct map_query *query, struct map_entry *entry)
+enum map_result map_lookup(struct map *map, struct map_ask *ask)
 {
-    return map->kind->lookup(map, query, entry);
+    struct map_report *report = ask->report;
+    ask->map = map;
+    ask->entry.cached = ask->unchanged = false;
+    if (report)
+        report->map = map->name;
+    enum map_result result = map->kind->lookup(map, ask);
+    if (report)
+        report->result = result;
+    return result;
+}
+
+bool map_verifies(const struct map *map)
+{
+    return map->kind->verify;
+}
+
+enum map_result map_verify(struct map *map, struct map_ask *ask, struct str password, bool pretend)
+{
+    return map->kind->verify(map, ask, password, pretend);
+}
+
+void map_cancel(struct map_ask *ask)
+{
+    if (ask->map && ask->map->kind->cancel)
+        ask->map->kind->cancel(ask);
+}
+
+bool map_host_parse(struct str text, char host[MAP_HOST_MAX + 1], uint16_t *port)
+{
+    struct addr a;
+    struct str part;
+    if (!addr_split(text, &part, port) || part.n > MAP_HOST_MAX)
+        return false;
+    memcpy(host, part.p, part.n);
+    host[part.n] = 0;
+    return addr_numeric(&a, part, *port) || addr_is_hostname(part);
 }
 
 struct map *map_ref(struct map *map)

@@ -5,13 +5,20 @@
 #ifndef MAPS_MAP_H
 #define MAPS_MAP_H
 
+#include "auth/directory.h"
 #include "base/problem.h"
 #include "base/str.h"
 
 #include <stdatomic.h>
 #include <stdint.h>
 
-enum map_result { MAP_FOUND, MAP_NOT_FOUND, MAP_AMBIGUOUS, MAP_TEMPORARY };
+enum map_result {
+    MAP_FOUND,
+    MAP_NOT_FOUND,
+    MAP_AMBIGUOUS,
+    MAP_TEMPORARY, /* it cannot be told now */
+    MAP_PENDING    /* the answer comes later */
+};
 
 enum { MAP_HOST_MAX = 255, MAP_LOGIN_MAX = 255, MAP_PASSWORDS = 1024 }; /* bytes */
 
@@ -21,6 +28,14 @@ struct map_query {
     const char *email;   /* the full address: %e of the contract, section 3 */
     const char *service; /* the service's name */
     const char *protocol;
+    bool passwords; /* the password is to be checked: so `passwords` are wanted */
+    bool fresh;     /* no answer from a cache will do */
+
+    /* Turns a node as it is written into what it means (a configured node's name into its address,
+     * no port into the one that it has for the service), so that equal meanings can be told.
+     * HOST has room for MAP_HOST_MAX + 1 bytes. CONTEXT is the query's. */
+    void (*meaning)(const void *context, char *host, uint16_t *port);
+    const void *context;
 };
 
 /* The answer, wholly the caller's. */
@@ -29,17 +44,57 @@ struct map_entry {
     uint16_t port;                 /* 0: none given */
     char login[MAP_LOGIN_MAX + 1]; /* the login to use on the node; "" for the one typed */
     bool hold;                     /* new logins wait */
+    bool cached;                   /* the answer is not fresh */
     /* Stored passwords, each ended by NUL, an empty one at the end. */
     char passwords[MAP_PASSWORDS];
 };
 
+/* How a map came to its answer, for people: proxyctl lookup, and the log at level debug. */
+struct map_report {
+    const char *map;        /* its name */
+    enum map_result result; /* never MAP_PENDING once it is over */
+    char why[512];          /* "line 12 of users.map", "no entry for (mail=bob) under ou=people" */
+    bool cached;
+    uint64_t took;    /* ns that the directory took */
+    char server[256]; /* the URL of the one that answered; "" for none */
+    char dn[1024];    /* of the entry; "" for none */
+    /* "NAME: VALUE" lines of the entry's attributes that were used; of passwords the scheme only.
+     */
+    char attributes[1024];
+    /* Commands that ask the same server the same (ldapsearch) and try the same bind (ldapwhoami),
+     * quoted for a shell, without any password; "" for none. */
+    char search_command[2048], bind_command[2048];
+};
+
 struct map;
+
+/* A question to one map, part of what asks. The caller sets what stands before the line. */
+struct map_ask {
+    struct worker *worker; /* that asks, and is answered */
+    struct map_query query;
+    struct map_report *report; /* to be filled in, or NULL: nobody reads it */
+    /* Called once for each MAP_PENDING, never from within the call that returned that. */
+    void (*done)(struct map_ask *ask, enum map_result result);
+    /* ---- */
+    struct map_entry entry; /* the answer, where it is MAP_FOUND */
+    bool unchanged; /* a fresh answer that says no more of passwords than the one before it */
+    char why[256];  /* in words, for MAP_AMBIGUOUS and MAP_TEMPORARY */
+    /* ---- the map's own */
+    struct map *map;
+    struct directory_ask question;
+    char dn[DIRECTORY_DN_MAX + 1];
+};
 
 /* What every kind of map can do. */
 struct map_kind {
     const char *type; /* as in the configuration: "file" */
-    enum map_result (*lookup)(struct map *map, const struct map_query *query,
-                              struct map_entry *entry);
+    /* As map_lookup. */
+    enum map_result (*lookup)(struct map *map, struct map_ask *ask);
+    /* As map_verify. NULL: `entry.passwords` are to be compared. */
+    enum map_result (*verify)(struct map *map, struct map_ask *ask, struct str password,
+                              bool pretend);
+    /* As map_cancel. NULL: it never answers MAP_PENDING. */
+    void (*cancel)(struct map_ask *ask);
     void (*free)(struct map *map);
 };
 
@@ -50,8 +105,24 @@ struct map {
     atomic_uint references;
 };
 
-/* Asks MAP. ENTRY is filled in for MAP_FOUND, and only then. Never blocks for long. */
-enum map_result map_lookup(struct map *map, const struct map_query *query, struct map_entry *entry);
+/* Asks MAP. `entry` is filled in for MAP_FOUND, and only then. Never blocks for long. ASK and the
+ * strings of its query must live until it is answered or cancelled, MAP longer. */
+enum map_result map_lookup(struct map *map, struct map_ask *ask);
+
+/* Whether MAP verifies passwords itself (else the entry's are to be compared). */
+bool map_verifies(const struct map *map);
+
+/* Has MAP check PASSWORD (not empty; not needed after the return) for what its lookup found last
+ * by ASK: MAP_FOUND for right, MAP_NOT_FOUND for wrong, MAP_TEMPORARY or MAP_PENDING. With PRETEND
+ * nothing was found: it takes the time that a wrong password takes, and is never MAP_FOUND. */
+enum map_result map_verify(struct map *map, struct map_ask *ask, struct str password, bool pretend);
+
+/* Forgets what is under way for ASK; `done` will not be called. Harmless where nothing is. */
+void map_cancel(struct map_ask *ask);
+
+/* Takes a node as maps write it, HOST or HOST:PORT, apart: PORT is 0 where there is none. False
+ * when it is no node's name, host name, address or "unix:/path". */
+bool map_host_parse(struct str text, char host[MAP_HOST_MAX + 1], uint16_t *port);
 
 /* One reference more (returns MAP), one less: the last one frees, and nobody may be asking it then.
  * map_unref takes NULL. */

@@ -21,14 +21,27 @@ static struct map_file *file_of(const struct map *map)
     return (struct map_file *)map;
 }
 
-static enum map_result lookup(struct map *map, const struct map_query *query,
-                              struct map_entry *entry)
+/* In words, for people; the table's lock is held. */
+static void explain(const struct map_file *f, const char *key, struct map_ask *ask)
+{
+    struct map_report *report = ask->report;
+    if (key)
+        snprintf(report->why, sizeof report->why, "line %u of %s", map_table_line(f->table, key),
+                 f->path);
+    else
+        snprintf(report->why, sizeof report->why, "no entry for %s in %s", ask->query.email,
+                 f->path);
+}
+
+static enum map_result lookup(struct map *map, struct map_ask *ask)
 {
     struct map_file *f = file_of(map);
     pthread_rwlock_rdlock(&f->lock);
-    bool found = map_table_find(f->table, query, entry);
+    const char *key = map_table_find(f->table, &ask->query, &ask->entry);
+    if (ask->report)
+        explain(f, key, ask);
     pthread_rwlock_unlock(&f->lock);
-    return found ? MAP_FOUND : MAP_NOT_FOUND;
+    return key ? MAP_FOUND : MAP_NOT_FOUND;
 }
 
 static void free_file(struct map *map)

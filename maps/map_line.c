@@ -169,12 +169,9 @@ static bool cut_option(struct str *rest, struct option *option)
 /* Whether TEXT names a host as a line may: see map_line.h. */
 static bool host_is_good(struct str text, bool need_port)
 {
-    struct addr a;
-    struct str host;
+    char host[MAP_HOST_MAX + 1];
     uint16_t port;
-    if (!addr_split(text, &host, &port) || host.n > MAP_HOST_MAX || (need_port && port == 0))
-        return false;
-    return addr_numeric(&a, host, port) || addr_is_hostname(host);
+    return map_host_parse(text, host, &port) && (port || !need_port);
 }
 
 bool map_line_protocol(struct str name)

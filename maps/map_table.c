@@ -48,6 +48,8 @@ struct map_table {
     size_t pattern_count;
     const char *all; /* the key `*`, or NULL */
     size_t count;
+    uint32_t *marks; /* where every MARK_LINES-th line begins */
+    size_t mark_count;
 };
 
 /* A file being read. */
@@ -55,8 +57,6 @@ struct load {
     struct map_table *table;
     struct problems *problems;
     struct place at;
-    uint32_t *marks; /* where every MARK_LINES-th line begins */
-    size_t mark_count;
     unsigned password_line; /* the first with a password; 0: none yet */
     unsigned all_line;
 };
@@ -93,19 +93,6 @@ static const char *find_key(const struct map_table *t, const char *key, size_t n
 
 /* ---- loading: the entries ---- */
 
-/* The number of the line that P stands in. */
-static unsigned line_of(const struct load *l, const char *p)
-{
-    size_t mark = l->mark_count - 1;
-    const char *text = l->table->text;
-    while (text + l->marks[mark] > p)
-        mark--;
-    unsigned line = (unsigned)mark * MARK_LINES + 1;
-    for (const char *lf = text + l->marks[mark]; (lf = memchr(lf, '\n', (size_t)(p - lf))); lf++)
-        line++;
-    return line;
-}
-
 static void add_login(struct load *l, const struct map_line *line)
 {
     struct map_table *t = l->table;
@@ -117,7 +104,7 @@ static void add_login(struct load *l, const struct map_line *line)
         bucket->keys[slot] = (uint32_t)(line->key - t->text);
     } else if (l->problems->kept < PROBLEMS_MAX) {
         problem_error(l->problems, l->at, "the login stands in line %u already",
-                      line_of(l, t->text + bucket->keys[slot]));
+                      map_table_line(t, t->text + bucket->keys[slot]));
     } else {
         problem_error(l->problems, l->at, "the login stands twice");
     }
@@ -162,12 +149,12 @@ static void add_line(struct load *l, char *text, size_t n)
         add_all(l, &line);
 }
 
-static void add_mark(struct load *l, const char *line)
+static void add_mark(struct map_table *t, const char *line)
 {
-    size_t n = l->mark_count;
+    size_t n = t->mark_count;
     if ((n & (n - 1)) == 0)
-        l->marks = xrealloc(l->marks, (n ? 2 * n : 1) * sizeof *l->marks);
-    l->marks[l->mark_count++] = (uint32_t)(line - l->table->text);
+        t->marks = xrealloc(t->marks, (n ? 2 * n : 1) * sizeof *t->marks);
+    t->marks[t->mark_count++] = (uint32_t)(line - t->text);
 }
 
 static void add_lines(struct load *l)
@@ -175,7 +162,7 @@ static void add_lines(struct load *l)
     char *text = l->table->text, *end = text + l->table->file.st_size, *next;
     for (char *line = text; line < end; line = next) {
         if (l->at.line % MARK_LINES == 0)
-            add_mark(l, line);
+            add_mark(l->table, line);
         l->at.line++;
         char *stop = memchr(line, '\n', (size_t)(end + 1 - line));
         next = stop + 1;
@@ -265,7 +252,6 @@ struct map_table *map_table_load(const char *path, struct problems *problems)
         problem_error(problems, load.at, "%s", why);
     else
         add_lines(&load);
-    free(load.marks);
     load.at.line = load.password_line;
     if (load.password_line && (t->file.st_mode & S_IROTH))
         problem_warning(problems, load.at, "there are passwords in a file that everybody can read");
@@ -282,6 +268,7 @@ void map_table_free(struct map_table *t)
     for (size_t i = 0; i < t->pattern_count; i++)
         regfree(&t->patterns[i].regex);
     free(t->patterns);
+    free(t->marks);
     if (t->text)
         munmap(t->text, (size_t)t->file.st_size + 1);
     if (t->buckets)
@@ -319,17 +306,31 @@ static const char *find(const struct map_table *t, const struct map_query *query
     return key ? key : t->all;
 }
 
-bool map_table_find(const struct map_table *t, const struct map_query *query,
-                    struct map_entry *entry)
+const char *map_table_find(const struct map_table *t, const struct map_query *query,
+                           struct map_entry *entry)
 {
     const char *key = find(t, query);
     if (!key)
-        return false;
+        return NULL;
     const char *rest = key + strlen(key) + 1, *end = rawmemchr(rest, '\n');
     if (end[-1] == '\r')
         end--;
     map_line_read((struct str){rest, (size_t)(end - rest)}, query, entry);
-    return true;
+    return key;
+}
+
+unsigned map_table_line(const struct map_table *t, const char *key)
+{
+    size_t mark = t->mark_count - 1;
+    while (t->text + t->marks[mark] > key)
+        mark--;
+    unsigned line = (unsigned)mark * MARK_LINES + 1;
+    const char *lf = t->text + t->marks[mark];
+    while ((lf = memchr(lf, '\n', (size_t)(key - lf)))) {
+        lf++;
+        line++;
+    }
+    return line;
 }
 
 size_t map_table_count(const struct map_table *t)

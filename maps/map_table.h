@@ -26,9 +26,12 @@ size_t map_table_count(const struct map_table *table);
 /* Answers QUERY. The most exact entry wins: that of the full address, of the login as typed, of the
  * address's @domain, the first pattern that matches the address (none is tried on one of more than
  * MAP_LOGIN_MAX bytes), `*`. Allocates nothing but what regexec(3) does for patterns, and takes its
- * lock. */
-bool map_table_find(const struct map_table *table, const struct map_query *query,
-                    struct map_entry *entry);
+ * lock. Returns the key of the entry found, in the table's own memory, or NULL: there is none. */
+const char *map_table_find(const struct map_table *table, const struct map_query *query,
+                           struct map_entry *entry);
+
+/* The number of the line that KEY, which map_table_find returned, stands in. */
+unsigned map_table_line(const struct map_table *table, const char *key);
 
 /* Whether FILE is, by device, inode, size and times, the file that TABLE was read from. */
 bool map_table_is_of(const struct map_table *table, const struct stat *file);

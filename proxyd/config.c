@@ -8,6 +8,7 @@
 #include "base/mem.h"
 #include "config_check.h"
 #include "maps/map_file.h"
+#include "maps/map_ldap.h"
 #include "options.h"
 
 #include <dirent.h>
@@ -149,6 +150,14 @@ static void inherit_tls(struct yaml_node *listener, const struct yaml_node *tls)
     }
 }
 
+/* Each kind of server has users' names in an attribute of its own. */
+static void complete_connector(struct yaml_node *connector)
+{
+    const struct yaml_node *type = yaml_tree_get(connector, "server_type");
+    bool active = type && type->text && str_is(str_of(type->text), "active_directory");
+    set_default(connector, "search_filter", active ? "(sAMAccountName=%n)" : "(mail=%e)");
+}
+
 static void complete_service(struct yaml_node *service, const struct yaml_node *tls)
 {
     const struct yaml_node *listeners = yaml_tree_get(service, "listeners");
@@ -170,11 +179,14 @@ static void complete(struct yaml_node *tree)
 {
     options_complete(options, tree);
     set_machine_name(tree);
+    const struct yaml_node *ldap = yaml_tree_get(tree, "ldap");
     const struct yaml_node *services = yaml_tree_get(tree, "services");
-    if (services->kind != YAML_TREE_MAPPING)
-        return;
-    for (struct yaml_node *service = services->first; service; service = service->next)
-        complete_service(service, yaml_tree_get(tree, "tls"));
+    if (ldap->kind == YAML_TREE_MAPPING)
+        for (struct yaml_node *child = ldap->first; child; child = child->next)
+            complete_connector(child);
+    if (services->kind == YAML_TREE_MAPPING)
+        for (struct yaml_node *child = services->first; child; child = child->next)
+            complete_service(child, yaml_tree_get(tree, "tls"));
 }
 
 /* ---- the order of problems ---- */
@@ -264,10 +276,10 @@ bool config_print(const char *path, struct problems *problems, FILE *out)
     return config;
 }
 
-static bool same_map(const struct map *a, const struct map *b)
+static bool same_file(const struct config_map *a, const struct config_map *b)
 {
-    return a->kind == b->kind && strcmp(a->name, b->name) == 0 &&
-           strcmp(map_file_path(a), map_file_path(b)) == 0;
+    return a->type == CONFIG_MAP_FILE && b->type == CONFIG_MAP_FILE &&
+           strcmp(a->name, b->name) == 0 && strcmp(a->path, b->path) == 0;
 }
 
 static void replace_map(struct config *config, size_t at, struct map *by)
@@ -280,11 +292,36 @@ static void replace_map(struct config *config, size_t at, struct map *by)
     config->maps[at] = by;
 }
 
+/* Puts BY in the place of the connector AT, for the maps over it too. */
+static void replace_directory(struct config *config, size_t at, struct directory *by)
+{
+    for (size_t i = 0; i < config->map_count; i++) {
+        const struct config_map *setting = &config->map_settings[i];
+        bool binds = setting->type == CONFIG_MAP_LDAP_BIND;
+        if (setting->connector && strcmp(setting->connector, config->ldap[at].name) == 0)
+            replace_map(config, i,
+                        map_ldap_new(setting->name, binds ? MAP_LDAP_BIND : MAP_LDAP_PASSWORD, by));
+    }
+    directory_unref(config->directories[at]);
+    config->directories[at] = directory_ref(by);
+}
+
+static void share_directories(struct config *config, const struct config *old)
+{
+    for (size_t i = 0; i < config->ldap_count; i++)
+        for (size_t k = 0; k < old->ldap_count; k++)
+            if (directory_is_as(old->directories[k], &config->ldap[i])) {
+                replace_directory(config, i, old->directories[k]);
+                break;
+            }
+}
+
 void config_share_maps(struct config *config, struct config *old)
 {
+    share_directories(config, old);
     for (size_t i = 0; i < config->map_count; i++)
         for (size_t k = 0; k < old->map_count; k++)
-            if (same_map(config->maps[i], old->maps[k])) {
+            if (same_file(&config->map_settings[i], &old->map_settings[k])) {
                 map_file_move(old->maps[k], config->maps[i]);
                 replace_map(config, i, map_ref(old->maps[k]));
                 break;
@@ -305,6 +342,16 @@ static void free_service(struct config_service *service)
     free(service->maps);
 }
 
+static void free_directories(struct config *config)
+{
+    for (size_t i = 0; i < config->ldap_count; i++) {
+        if (config->directories)
+            directory_unref(config->directories[i]);
+        free(config->ldap[i].bind_password_file);
+    }
+    free(config->directories);
+}
+
 void config_unref(struct config *config)
 {
     if (atomic_fetch_sub(&config->references, 1) > 1)
@@ -314,6 +361,7 @@ void config_unref(struct config *config)
     for (size_t i = 0; i < config->map_count; i++)
         map_unref(config->maps[i]);
     free(config->maps);
+    free_directories(config);
     options_free(options, config);
     for (size_t i = 0; i < config->files.count; i++)
         free(config->files.list[i]);

@@ -7,6 +7,7 @@
 #ifndef CONFIG_H
 #define CONFIG_H
 
+#include "auth/directory.h"
 #include "base/addr.h"
 #include "base/log.h"
 #include "base/problem.h"
@@ -45,13 +46,14 @@ struct config_port {
     uint16_t port;
 };
 
-enum config_map_type { CONFIG_MAP_FILE };
+enum config_map_type { CONFIG_MAP_FILE, CONFIG_MAP_LDAP_PASSWORD, CONFIG_MAP_LDAP_BIND };
 
 /* One of `maps`, as written. */
 struct config_map {
     char *name;
     enum config_map_type type;
-    char *path;
+    char *path;      /* of a file, else NULL */
+    char *connector; /* the name of one of `ldap`, for the others */
 };
 
 /* One of `nodes`. */
@@ -136,6 +138,9 @@ struct config {
         size_t event_count;
     } log;
     struct tls_settings tls;
+    struct directory_settings *ldap;
+    size_t ldap_count;
+    struct directory **directories; /* of these, in the same order */
     struct config_map *map_settings;
     size_t map_setting_count;
     struct map **maps; /* of these, in the same order */
@@ -157,9 +162,10 @@ struct config *config_load(const char *path, struct problems *problems);
  * ********. Returns whether there was no error. */
 bool config_print(const char *path, struct problems *problems, FILE *out);
 
-/* Has CONFIG, which nobody uses yet, share the maps of OLD that it has under the same name and
- * path, with the content that CONFIG has read: a session keeps OLD for hours, and must not keep
- * another ten million lines with it. */
+/* Has CONFIG, which nobody uses yet, share with OLD what both have: the maps of the same name and
+ * path, with the content that CONFIG has read, for a session keeps OLD for hours, and must not keep
+ * another ten million lines with it; and connectors of the same settings, with their connections
+ * and caches. */
 void config_share_maps(struct config *config, struct config *old);
 
 /* One reference more (returns CONFIG), one less (the last one frees). From any thread. */

@@ -405,10 +405,15 @@ static char *file_reference(const char *text)
     return is ? xstrndup(text + skip, n - skip - 1) : NULL;
 }
 
+char *option_secret_path(const struct yaml_node *node)
+{
+    return node->kind == YAML_TREE_SCALAR ? file_reference(node->text) : NULL;
+}
+
 static void read_secret(const struct option *o, struct yaml_node *node, void *base,
                         struct problems *problems)
 {
-    char *path = node->kind == YAML_TREE_SCALAR ? file_reference(node->text) : NULL;
+    char *path = option_secret_path(node);
     if (path)
         read_content(o, node, path, base, problems);
     else
@@ -457,7 +462,7 @@ const struct option_type option_file = {
 
 const struct option_type option_secret = {
     .name = "secret",
-    .what = "a text or \"${file:PATH}\"",
+    .what = "a text that is not empty, or \"${file:PATH}\"",
     .secret = true,
     .read = read_secret,
     .free = free_string,

@@ -87,6 +87,10 @@ extern const struct option_type option_list;
 extern const struct option_type option_named;
 extern const struct option_type option_pairs;
 
+/* PATH where NODE, which stands at an option_secret, is "${file:PATH}": the caller's to free. Else
+ * NULL. */
+char *option_secret_path(const struct yaml_node *node);
+
 /* Adds an error about NODE (where its value is, or a section's key) unless it was refused. */
 void option_error(struct yaml_node *node, struct problems *problems, const char *format, ...)
     __attribute__((format(printf, 3, 4)));

@@ -30,7 +30,21 @@ static const struct option_word tls_versions[] = {{"1.2", 0x0303}, {"1.3", 0x030
 static const struct option_word tls_modes[] = {
     {"none", TLS_NONE}, {"starttls", TLS_STARTTLS}, {"implicit", TLS_IMPLICIT}, {0}};
 
-static const struct option_word map_types[] = {{"file", CONFIG_MAP_FILE}, {0}};
+static const struct option_word server_types[] = {
+    {"openldap", DIRECTORY_OPENLDAP}, {"active_directory", DIRECTORY_ACTIVE}, {0}};
+
+static const struct option_word search_scopes[] = {{"sub", DIRECTORY_SCOPE_SUB},
+                                                   {"one", DIRECTORY_SCOPE_ONE},
+                                                   {"base", DIRECTORY_SCOPE_BASE},
+                                                   {0}};
+
+static const struct option_word matches[] = {
+    {"error", DIRECTORY_MATCHES_ERROR}, {"first", DIRECTORY_MATCHES_FIRST}, {0}};
+
+static const struct option_word map_types[] = {{"file", CONFIG_MAP_FILE},
+                                               {"ldap_password", CONFIG_MAP_LDAP_PASSWORD},
+                                               {"ldap_bind", CONFIG_MAP_LDAP_BIND},
+                                               {0}};
 
 static const struct option_word authentications[] = {
     {"backend", AUTHENTICATION_BACKEND}, {"proxy", AUTHENTICATION_PROXY}, {0}};
@@ -91,7 +105,7 @@ static const struct option logging[] = {
      .help = "what is logged: this and what is worse"},
     {"events", &option_pairs, ARRAY(config, log.events, log.event_count, log_event_level),
      .initial = "{}", .options = event_level,
-     .help = "a level of its own for a service, or for config, listener, node or worker"},
+     .help = "a level of its own for a service, or for config, ldap, listener, node or worker"},
     {0}};
 
 /* ---- tls ---- */
@@ -124,14 +138,81 @@ static const struct option tls[] = {
      .help = "session ticket keys, lines of 80 bytes in base64; the first one seals, all open"},
     {0}};
 
+/* ---- ldap ---- */
+
+static const struct option attributes[] = {
+    {"host", &option_string, AT(directory_settings, attributes.host), .initial = "mailHost",
+     .help = "the node: a name, HOST or HOST:PORT"},
+    {"password", &option_string, AT(directory_settings, attributes.password),
+     .initial = "userPassword", .help = "of ldap_password: stored passwords, any of which may fit"},
+    {"login", &option_string, AT(directory_settings, attributes.login),
+     .help = "the login on the node, where it is not the one typed"},
+    {"hold", &option_string, AT(directory_settings, attributes.hold),
+     .help = "TRUE while new logins have to wait, for the mailbox is being moved"},
+    {0}};
+
+static const struct option cache[] = {
+    {"found", &option_duration, AT(directory_settings, cache.found), "0s", "168h", "60s",
+     .help = "how long an entry is used without asking again; 0s: not at all"},
+    {"not_found", &option_duration, AT(directory_settings, cache.not_found), "0s", "168h", "10s",
+     .help = "how long it is remembered that there is none"},
+    {"stale", &option_duration, AT(directory_settings, cache.stale), "0s", "168h", "1h",
+     .help = "how long an old entry still tells the node while no server answers"},
+    {"entries", &option_number, AT(directory_settings, cache.entries), "1", "10000000", "100000",
+     .help = "how many are kept; those not used for the longest time go first"},
+    {0}};
+
+static const struct option connector[] = {
+    {"server_type", &option_word, AT(directory_settings, server_type), .initial = "openldap",
+     .words = server_types, .help = "what the servers are: sets the default of search_filter"},
+    {"servers", &option_strings, AT(directory_settings, servers),
+     .example = "[ldap://ldap1.example.org, ldaps://ldap2.example.org]",
+     .help = "one to five URLs; the first that works is used"},
+    {"starttls", &option_boolean, AT(directory_settings, starttls), .initial = "false",
+     .help = "TLS on ldap:// by the StartTLS operation; a server without it is not used"},
+    {"ca_file", &option_file, AT(directory_settings, ca_file),
+     .example = "/etc/ssl/certs/ca-certificates.crt",
+     .help = "who may have signed the servers' certificates, in PEM; default: the system's CAs"},
+    {"verify", &option_boolean, AT(directory_settings, verify), .initial = "true",
+     .help = "whether a server's certificate must be valid and for its name"},
+    {"bind_dn", &option_string, AT(directory_settings, bind_dn),
+     .example = "cn=proxy,dc=example,dc=org",
+     .help = "who searches; with active_directory user@domain too; default: anonymous"},
+    {"bind_password", &option_secret, AT(directory_settings, bind_password),
+     .example = "\"${file:/etc/proxyd/secrets/corp}\"", .help = "its password, or where it is"},
+    {"search_base", &option_string, AT(directory_settings, search_base),
+     .example = "ou=people,dc=example,dc=org",
+     .help = "the DN that entries are looked for below; may have placeholders"},
+    {"search_scope", &option_word, AT(directory_settings, search_scope), .initial = "sub",
+     .words = search_scopes, .help = "how far: all that is below, one level, or the base itself"},
+    {"search_filter", &option_string, AT(directory_settings, search_filter), .example = "(mail=%e)",
+     .help = "which entry it is; default: (mail=%e), with active_directory (sAMAccountName=%n)"},
+    {"multiple_matches", &option_word, AT(directory_settings, multiple_matches), .initial = "error",
+     .words = matches, .help = "several entries: nobody is let in, or the first one counts"},
+    {"referrals", &option_boolean, AT(directory_settings, referrals), .initial = "false",
+     .help = "whether servers that a server names are asked in its place"},
+    {"attributes", &option_section, .options = attributes, .help = "what is read of an entry"},
+    {"timeout", &option_duration, AT(directory_settings, timeout), "1ms", "1h", "4s",
+     .help = "for a lookup as a whole, however many servers are tried"},
+    {"retry_interval", &option_duration, AT(directory_settings, retry_interval), "1ms", "1h", "5s",
+     .help = "before a server that failed is asked again"},
+    {"connections", &option_number, AT(directory_settings, connections), "1", "1000", "4",
+     .help = "of each worker, for searches; many at a time on each"},
+    {"bind_connections", &option_number, AT(directory_settings, bind_connections), "1", "1000",
+     "16", .help = "of each worker, at most, for users' binds; one at a time on each"},
+    {"cache", &option_section, .options = cache, .help = "of entries that were found, and not"},
+    {0}};
+
 /* ---- maps, nodes ---- */
 
-static const struct option map[] = {{"type", &option_word, AT(config_map, type), .initial = "file",
-                                     .words = map_types, .help = "what kind of map it is"},
-                                    {"path", &option_file, AT(config_map, path),
-                                     .example = "/etc/proxyd/users.map",
-                                     .help = "of type file: the file, read again when it changes"},
-                                    {0}};
+static const struct option map[] = {
+    {"type", &option_word, AT(config_map, type), .initial = "file", .words = map_types,
+     .help = "what kind of map it is"},
+    {"path", &option_file, AT(config_map, path), .example = "/etc/proxyd/users.map",
+     .help = "of type file: the file, read again when it changes"},
+    {"connector", &option_string, AT(config_map, connector),
+     .help = "of the other types: the directory that is asked, one of the section ldap"},
+    {0}};
 
 static const struct option node_port[] = {
     {"PORT", &option_port, AT(config_port, port), .min = "1", .max = "65535"}, {0}};
@@ -236,6 +317,8 @@ const struct option options[] = {
     {"log", &option_section, .options = logging, .help = "where and how much is logged"},
     {"tls", &option_section, AT(config, tls), .options = tls,
      .help = "TLS for all listeners; a listener may have any of these keys for itself"},
+    {"ldap", &option_named, ARRAY(config, ldap, ldap_count, directory_settings), .example = "corp",
+     .options = connector, .help = "directories; maps ask them by these names"},
     {"maps", &option_named, ARRAY(config, map_settings, map_setting_count, config_map),
      .example = "local", .options = map,
      .help = "which node a login lives on; services ask maps by these names"},

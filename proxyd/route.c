@@ -1,7 +1,10 @@
 /* SPDX-License-Identifier: ISC
  *
- * Where a login belongs: see route.h. Whoever is refused here costs as much time as a wrong
- * password: a login that is unknown, or has no password, is compared with one that nobody has. */
+ * Where a login belongs: see route.h. The maps are asked one after the other (ask_maps, answered);
+ * what one has found is verified (verify), by the map itself or by comparing passwords in the
+ * thread pool, and is then the answer (found). Whoever is refused here costs as much time as a
+ * wrong password: a login that is unknown, or has no password, is compared with one that nobody
+ * has, and nobody is refused by what a cache says. */
 #include "route.h"
 
 #include "auth/password.h"
@@ -28,6 +31,8 @@ struct route_job {
     char given[];
 };
 
+static enum route_result ask_maps(struct route *r);
+
 static enum route_result end(struct route *r, enum route_result result)
 {
     return r->result = result;
@@ -40,26 +45,47 @@ static enum route_result refuse(struct route *r, enum verdict verdict, const cha
     return end(r, ROUTE_FAILED);
 }
 
+static struct map *map_of(const struct route *r)
+{
+    return r->service->maps[r->map_index];
+}
+
 /* ---- where ---- */
+
+static uint16_t port_at(const struct config_node *node, const struct config_service *service)
+{
+    return node ? config_node_port(node, service) : service->backend.port;
+}
 
 static enum route_result target(struct route *r, const char *host, uint16_t port)
 {
     const struct config_node *node = config_node_find(r->config, str_of(host));
     r->node_name = node ? node->name : NULL;
     r->host = node ? node->address.host : host;
-    r->port = port ? port : node ? config_node_port(node, r->service) : r->service->backend.port;
+    r->port = port ? port : port_at(node, r->service);
     return end(r, ROUTE_OK);
+}
+
+/* For maps: see struct map_query. */
+static void meaning(const void *context, char *host, uint16_t *port)
+{
+    const struct route *r = context;
+    const struct config_node *node = config_node_find(r->config, str_of(host));
+    if (node)
+        snprintf(host, MAP_HOST_MAX + 1, "%s", node->address.host);
+    if (!*port)
+        *port = port_at(node, r->service);
 }
 
 static enum route_result found(struct route *r)
 {
-    if (r->entry.hold) {
+    if (r->ask.entry.hold) {
         r->why = "the mailbox is on hold";
         return end(r, ROUTE_HOLD);
     }
-    r->login = r->entry.login[0] ? r->entry.login : r->creds->login;
+    r->login = r->ask.entry.login[0] ? r->ask.entry.login : r->creds->login;
     r->why = "found";
-    return target(r, r->entry.host, r->entry.port);
+    return target(r, r->ask.entry.host, r->ask.entry.port);
 }
 
 /* ---- who ---- */
@@ -77,16 +103,26 @@ static void compare(uv_work_t *request)
         job->result = password_check(str_of(p), given);
 }
 
-static enum route_result judge(struct route *r, const struct route_job *job)
+/* A password that does not fit what a cache says: the map is asked afresh before it is refused. */
+static bool ask_afresh(struct route *r)
 {
-    if (job->pretend)
-        return refuse(r, VERDICT_AUTH_FAILED, r->why);
-    if (job->result == PASSWORD_UNUSABLE)
-        return refuse(r, VERDICT_AUTH_FAILED, "the stored password is of no known scheme");
-    if (job->result == PASSWORD_WRONG)
-        return refuse(r, VERDICT_AUTH_FAILED, "wrong password");
-    r->verified = true;
-    return found(r);
+    if (!r->ask.entry.cached)
+        return false;
+    r->ask.query.fresh = true;
+    return true;
+}
+
+static enum route_result judge(struct route *r, enum password_result result)
+{
+    if (result == PASSWORD_MATCH) {
+        r->verified = true;
+        return found(r);
+    }
+    if (ask_afresh(r))
+        return ask_maps(r);
+    return refuse(r, VERDICT_AUTH_FAILED,
+                  result == PASSWORD_WRONG ? "wrong password"
+                                           : "the stored password is of no known scheme");
 }
 
 static void compared(uv_work_t *request, int status)
@@ -96,17 +132,19 @@ static void compared(uv_work_t *request, int status)
     (void)status;
     atomic_fetch_sub(&jobs, 1);
     job->worker->busy_tasks--;
+    enum route_result result = ROUTE_PENDING;
     if (r) {
         r->job = NULL;
-        judge(r, job);
-        r->done(r);
+        result = job->pretend ? refuse(r, VERDICT_AUTH_FAILED, r->why) : judge(r, job->result);
     }
     mem_wipe(job, sizeof *job + job->given_size);
     free(job);
+    if (result != ROUTE_PENDING)
+        r->done(r);
 }
 
 /* Compares the password with those of the entry; PRETEND: with none, at the same cost. */
-static enum route_result compare_in_pool(struct route *r, struct worker *w, bool pretend)
+static enum route_result compare_in_pool(struct route *r, bool pretend)
 {
     struct str given = buf_str(&r->creds->secret);
     if (atomic_fetch_add(&jobs, 1) >= JOBS_MAX) {
@@ -115,39 +153,58 @@ static enum route_result compare_in_pool(struct route *r, struct worker *w, bool
     }
     struct route_job *job = xcalloc(1, sizeof *job + given.n);
     job->request.data = job;
-    job->worker = w;
+    job->worker = r->ask.worker;
     job->route = r;
     job->pretend = pretend;
     job->given_size = given.n;
     memcpy(job->given, given.p, given.n);
-    memcpy(job->passwords, r->entry.passwords, sizeof job->passwords);
+    memcpy(job->passwords, r->ask.entry.passwords, sizeof job->passwords);
     r->job = job;
-    w->busy_tasks++;
-    uv_queue_work(&w->uv, &job->request, compare, compared);
+    job->worker->busy_tasks++;
+    uv_queue_work(&job->worker->uv, &job->request, compare, compared);
     return end(r, ROUTE_PENDING);
 }
 
-void route_cancel(struct route *r)
+/* What the map itself says of the password. */
+static enum route_result judged_by_map(struct route *r, enum map_result result)
 {
-    if (r->job)
-        r->job->route = NULL;
-    r->job = NULL;
+    switch (result) {
+    case MAP_PENDING:
+        r->verifying = true;
+        return end(r, ROUTE_PENDING);
+    case MAP_FOUND:
+        return judge(r, PASSWORD_MATCH);
+    case MAP_NOT_FOUND:
+        return r->map ? judge(r, PASSWORD_WRONG) : refuse(r, VERDICT_AUTH_FAILED, r->why);
+    default:
+        return refuse(r, VERDICT_TEMPORARY, r->ask.why);
+    }
 }
 
-/* A login that cannot be verified here: refused, after the time that a comparison takes. */
-static enum route_result unverifiable(struct route *r, struct worker *w, const char *why)
+/* A login that cannot be verified here: refused, after the time that it takes where it can. A bind
+ * takes another time than a hash: pretended is what the last map asked would have done. */
+static enum route_result unverifiable(struct route *r, const char *why)
 {
+    struct map *last = r->service->map_count ? map_of(r) : NULL;
     r->why = why;
-    return compare_in_pool(r, w, true);
+    if (!last || !map_verifies(last))
+        return compare_in_pool(r, true);
+    r->map = NULL;
+    return judged_by_map(r, map_verify(last, &r->ask, buf_str(&r->creds->secret), true));
 }
 
-static enum route_result verify(struct route *r, struct worker *w)
+static enum route_result verify(struct route *r)
 {
+    struct map *map = map_of(r);
+    if (r->ask.unchanged)
+        return refuse(r, VERDICT_AUTH_FAILED, "wrong password");
     if (r->creds->authcid[0])
-        return unverifiable(r, w, "one login in the name of another cannot be verified here");
-    if (!r->entry.passwords[0])
-        return unverifiable(r, w, "the entry has no password");
-    return compare_in_pool(r, w, false);
+        return unverifiable(r, "one login in the name of another cannot be verified here");
+    if (map_verifies(map))
+        return judged_by_map(r, map_verify(map, &r->ask, buf_str(&r->creds->secret), false));
+    if (!r->ask.entry.passwords[0])
+        return unverifiable(r, "the entry has no password");
+    return compare_in_pool(r, false);
 }
 
 /* ---- the question ---- */
@@ -161,30 +218,13 @@ static void set_email(struct route *r)
     str_lower(r->email, (size_t)(end - r->email));
 }
 
-static enum map_result ask_maps(struct route *r)
-{
-    const struct map_query query = {
-        .login = r->creds->login,
-        .email = r->email,
-        .service = r->service->name,
-        .protocol = r->service->protocol->name,
-    };
-    enum map_result result = MAP_NOT_FOUND;
-    r->map = NULL;
-    for (size_t i = 0; i < r->service->map_count && result == MAP_NOT_FOUND; i++) {
-        struct map *map = r->service->maps[i];
-        result = map_lookup(map, &query, &r->entry);
-        if (result != MAP_NOT_FOUND)
-            r->map = map->name;
-    }
-    return result;
-}
-
-static enum route_result unknown(struct route *r, struct worker *w, bool verify_here)
+static enum route_result unknown(struct route *r)
 {
     const struct config_address *failover = &r->service->failover;
-    if (verify_here)
-        return unverifiable(r, w, "no map knows the login");
+    if (r->map_index)
+        r->map_index--; /* the last one */
+    if (r->verify)
+        return unverifiable(r, "no map knows the login");
     if (!failover->host)
         return refuse(r, VERDICT_AUTH_FAILED, "no map knows the login");
     r->login = r->creds->login;
@@ -192,25 +232,105 @@ static enum route_result unknown(struct route *r, struct worker *w, bool verify_
     return target(r, failover->host, failover->port);
 }
 
+/* What a map answers that does not send us to the next one. */
+static enum route_result answered(struct route *r, enum map_result result)
+{
+    if (result == MAP_PENDING)
+        return end(r, ROUTE_PENDING);
+    r->map = map_of(r)->name;
+    switch (result) {
+    case MAP_FOUND:
+        return r->verify ? verify(r) : found(r);
+    case MAP_AMBIGUOUS:
+    default:
+        return refuse(r, VERDICT_TEMPORARY, r->ask.why);
+    }
+}
+
+static struct map_report *report_of(struct route *r)
+{
+    if (!r->reports)
+        return NULL;
+    if (r->report_count <= r->map_index)
+        r->report_count = r->map_index + 1;
+    struct map_report *report = &r->reports[r->map_index];
+    memset(report, 0, sizeof *report);
+    return report;
+}
+
+/* Asks the maps from map_index on, up to one that answers. */
+static enum route_result ask_maps(struct route *r)
+{
+    for (; r->map_index < r->service->map_count; r->map_index++) {
+        r->ask.report = report_of(r);
+        enum map_result result = map_lookup(map_of(r), &r->ask);
+        if (result != MAP_NOT_FOUND)
+            return answered(r, result);
+    }
+    return unknown(r);
+}
+
+static void told(struct map_ask *ask, enum map_result map_says)
+{
+    struct route *r = (struct route *)((char *)ask - offsetof(struct route, ask));
+    enum route_result result;
+    if (r->verifying) {
+        r->verifying = false;
+        result = judged_by_map(r, map_says);
+    } else if (map_says == MAP_NOT_FOUND) {
+        r->map_index++;
+        result = ask_maps(r);
+    } else {
+        result = answered(r, map_says);
+    }
+    if (result != ROUTE_PENDING)
+        r->done(r);
+}
+
+static bool is_to_be_verified(const struct route *r)
+{
+    if (r->verified || r->creds->mech == SASL_EXTERNAL || r->check == ROUTE_CHECK_NEVER)
+        return false;
+    return r->check == ROUTE_CHECK_ALWAYS || r->service->authentication == AUTHENTICATION_PROXY;
+}
+
 enum route_result route_start(struct route *r, struct worker *w, const struct config *config,
                               const struct config_service *service, const struct creds *creds)
 {
+    bool again = r->result == ROUTE_HOLD;
     r->config = config;
     r->service = service;
     r->creds = creds;
+    r->map = NULL;
+    r->map_index = 0;
     if (creds->malformed)
         return refuse(r, VERDICT_AUTH_FAILED, "the login or the password is malformed");
     set_email(r);
-    bool verify_here = service->authentication == AUTHENTICATION_PROXY &&
-                       creds->mech != SASL_EXTERNAL && !r->verified;
-    switch (ask_maps(r)) {
-    case MAP_FOUND:
-        return verify_here ? verify(r, w) : found(r);
-    case MAP_NOT_FOUND:
-        return unknown(r, w, verify_here);
-    case MAP_AMBIGUOUS:
-        return refuse(r, VERDICT_TEMPORARY, "the login is ambiguous");
-    default:
-        return refuse(r, VERDICT_TEMPORARY, "the map does not answer");
-    }
+    r->verify = is_to_be_verified(r);
+    if (r->explain && !r->reports)
+        r->reports = xcalloc(service->map_count + 1, sizeof *r->reports);
+    r->ask = (struct map_ask){
+        .worker = w,
+        .done = told,
+        .query = {.login = creds->login,
+                  .email = r->email,
+                  .service = service->name,
+                  .protocol = service->protocol->name,
+                  .passwords = r->verify,
+                  .fresh = again,
+                  .meaning = meaning,
+                  .context = r},
+    };
+    return ask_maps(r);
+}
+
+void route_cancel(struct route *r)
+{
+    if (r->job)
+        r->job->route = NULL;
+    r->job = NULL;
+    map_cancel(&r->ask);
+    free(r->reports);
+    r->reports = NULL;
+    r->report_count = 0;
 }

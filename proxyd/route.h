@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: ISC
  *
- * Policy: a login -> a verdict and a node. Asks the service's maps in their order, compares the
- * password where the service says `authentication: proxy`, and finds host, port and login of the
- * node. The only caller is session.c; the only file that knows maps and passwords alike. */
+ * Policy: a login -> a verdict and a node. Asks the service's maps in their order, has the password
+ * verified where the service says `authentication: proxy`, and finds host, port and login of the
+ * node. Called by session.c, and by proxyctl for its lookup; the only file that knows maps and
+ * passwords alike. */
 #ifndef ROUTE_H
 #define ROUTE_H
 
@@ -16,34 +17,51 @@ enum route_result {
     ROUTE_PENDING, /* `done` will be called, with `result` set */
 };
 
+/* Whether the password is to be verified here. */
+enum route_check {
+    ROUTE_CHECK_AS_CONFIGURED,
+    ROUTE_CHECK_NEVER,
+    ROUTE_CHECK_ALWAYS /* where the service leaves it to the node, too */
+};
+
 struct route_job;
 
+/* All zero, but for what the caller sets. */
 struct route {
-    void (*done)(struct route *route); /* set by the caller; never called from within route_start */
+    void (*done)(struct route *route); /* never called from within route_start */
+    enum route_check check;
+    bool explain; /* fill `reports` in */
+    /* ---- the answer */
     enum route_result result;
     enum verdict verdict;
-    const char *why;       /* in words, for the log; static */
+    const char *why;       /* in words, for the log; as long as R */
     const char *map;       /* the name of the map that answered, or NULL */
     const char *node_name; /* as in `nodes`, or NULL */
     const char *host;
     uint16_t port;
     const char *login; /* the one to use on the node */
-
-    struct map_entry entry;
+    bool verified;     /* the password fits: not asked again while the login waits for `hold` */
+    struct map_report *reports; /* one for each map that was asked, or NULL */
+    size_t report_count;
+    /* ---- route.c's own */
+    struct map_ask ask;
+    size_t map_index;              /* in the service's maps: the one being asked */
+    bool verifying;                /* it has been found; the password is being verified */
+    bool verify;                   /* the password is to be verified */
     char email[2 * LOGIN_MAX + 2]; /* %e of the contract, section 3; lower case */
-    bool verified; /* the password fits: not compared again while the login waits for `hold` */
-    struct route_job *job; /* in the thread pool, or NULL */
+    struct route_job *job;         /* in the thread pool, or NULL */
     const struct config *config;
     const struct config_service *service;
     const struct creds *creds;
 };
 
 /* Asks where CREDS belong. All arguments must outlive R or its route_cancel. What is answered at
- * once (all but ROUTE_PENDING) is returned, and in R->result. */
+ * once (all but ROUTE_PENDING) is returned, and in R->result. Asked again after ROUTE_HOLD, no
+ * cache is believed. */
 enum route_result route_start(struct route *r, struct worker *w, const struct config *config,
                               const struct config_service *service, const struct creds *creds);
 
-/* Forgets a pending question. Harmless otherwise. */
+/* Forgets a pending question, and frees the reports. Harmless otherwise. */
 void route_cancel(struct route *r);
 
 #endif

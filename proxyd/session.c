@@ -113,10 +113,34 @@ static void log_connect(const struct session *s)
     log_end(&l);
 }
 
+/* How the maps came to their answers, where the log is to say so much. */
+static void log_maps(const struct session *s)
+{
+    static const char *const words[] = {[MAP_FOUND] = "found",
+                                        [MAP_NOT_FOUND] = "not found",
+                                        [MAP_AMBIGUOUS] = "ambiguous",
+                                        [MAP_TEMPORARY] = "temporary failure"};
+    const struct route *r = &s->login->route;
+    struct log_line l;
+    for (size_t i = 0; i < r->report_count; i++) {
+        const struct map_report *report = &r->reports[i];
+        if (report->result == MAP_PENDING || !log_session(&l, s, LOG_LEVEL_DEBUG, "map"))
+            continue;
+        log_str(&l, "map", report->map);
+        log_str(&l, "result", words[report->result]);
+        log_str(&l, "reason", report->why);
+        log_str(&l, "server", report->server);
+        log_str(&l, "dn", report->dn);
+        log_str(&l, "search", report->search_command);
+        log_end(&l);
+    }
+}
+
 static void log_route(const struct session *s)
 {
     const struct route *r = &s->login->route;
     struct log_line l;
+    log_maps(s);
     if (!log_session(&l, s, LOG_LEVEL_INFO, "route"))
         return;
     log_str(&l, "map", r->map);
@@ -397,8 +421,10 @@ static enum session_state ask(struct session *s)
     struct login *l = s->login;
     free(s->user);
     s->user = xstrdup(l->creds.login);
+    route_cancel(&l->route);
     memset(&l->route, 0, sizeof l->route);
     l->route.done = routed;
+    l->route.explain = s->service->log_level >= LOG_LEVEL_DEBUG;
     l->asked = s->worker->now;
     route_start(&l->route, s->worker, s->config, s->service, &l->creds);
     return SESSION_ROUTE;

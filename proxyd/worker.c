@@ -127,6 +127,11 @@ static void *run(void *arg)
     struct worker *w = arg;
     while (!finished(w))
         round_once(w);
+    while (w->guests) {
+        struct worker_guest *guest = w->guests;
+        w->guests = guest->next;
+        guest->end(guest);
+    }
     uv_close((uv_handle_t *)&w->wake, NULL);
     uv_run(&w->uv, UV_RUN_DEFAULT);
     w->at_end();
@@ -219,6 +224,28 @@ void worker_timer(struct worker *w, struct timer *t, uint64_t ms)
 void worker_timer_clear(struct worker *w, struct timer *t)
 {
     wheel_clear(&w->wheel, t);
+}
+
+void worker_keep(struct worker *w, struct worker_guest *guest)
+{
+    guest->next = w->guests;
+    w->guests = guest;
+}
+
+struct worker_guest *worker_guest(const struct worker *w, const void *owner)
+{
+    struct worker_guest *guest = w->guests;
+    while (guest && guest->owner != owner)
+        guest = guest->next;
+    return guest;
+}
+
+void worker_forget(struct worker *w, struct worker_guest *guest)
+{
+    struct worker_guest **p = &w->guests;
+    while (*p != guest)
+        p = &(*p)->next;
+    *p = guest->next;
 }
 
 uint64_t worker_idle(const struct worker *w)

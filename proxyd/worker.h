@@ -38,6 +38,13 @@ struct post {
     void (*run)(struct post *post);
 };
 
+/* What others keep with a worker: found by its owner, ended with the worker, in its thread. */
+struct worker_guest {
+    struct worker_guest *next;
+    const void *owner;
+    void (*end)(struct worker_guest *guest);
+};
+
 struct worker {
     uv_loop_t uv;
     int epoll;
@@ -54,6 +61,7 @@ struct worker {
     size_t session_count;
     bool leaving;        /* ends when nothing is left to do; set by listener.c */
     unsigned busy_tasks; /* what else has to end first: checks, jobs in the thread pool */
+    struct worker_guest *guests;
 
     _Atomic uint64_t idle, waiting_since; /* ns; the latter 0 while it does not wait */
     struct post soon;                     /* ring: to be run in this round */
@@ -90,6 +98,12 @@ void worker_soon(struct worker *w, struct post *p);
 /* Sets a timer to fire MS from now; clears it. */
 void worker_timer(struct worker *w, struct timer *t, uint64_t ms);
 void worker_timer_clear(struct worker *w, struct timer *t);
+
+/* Keeps GUEST, whose `owner` and `end` are set; finds OWNER's, or NULL; gives GUEST back to who
+ * kept it. */
+void worker_keep(struct worker *w, struct worker_guest *guest);
+struct worker_guest *worker_guest(const struct worker *w, const void *owner);
+void worker_forget(struct worker *w, struct worker_guest *guest);
 
 /* How long W has waited for events so far, the present wait included, in ns. From any thread. */
 uint64_t worker_idle(const struct worker *w);

@@ -16,6 +16,12 @@ struct str {
     size_t n;
 };
 
+/* A list of strings; ended by its count. */
+struct strings {
+    char **list;
+    size_t count;
+};
+
 /* A literal as an initializer. */
 #define STR(literal)                                                                               \
     {                                                                                              \

@@ -14,12 +14,6 @@
 /* Where TLS is. */
 enum tls_mode { TLS_NONE, TLS_STARTTLS, TLS_IMPLICIT };
 
-/* A list of strings; ended by its count. */
-struct strings {
-    char **list;
-    size_t count;
-};
-
 struct tls_sni {
     struct strings names; /* "mail.example.net", "*.example.net" */
     struct strings certificate, key;

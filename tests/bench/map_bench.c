@@ -64,16 +64,16 @@ static struct map_table *load(const char *path)
 static double ask(const char *domain, enum map_result expected)
 {
     char(*logins)[LOGIN] = xmalloc((size_t)QUERIES * sizeof *logins);
-    struct map_entry entry;
-    unsigned seed = (unsigned)(uintptr_t)&entry;
+    struct map_ask asked = {0};
+    unsigned seed = (unsigned)(uintptr_t)&asked;
     for (size_t i = 0; i < QUERIES; i++)
         snprintf(logins[i], LOGIN, "user%u@%s",
                  (unsigned)(((uint64_t)rand_r(&seed) << 16 ^ (uint64_t)rand_r(&seed)) % lines),
                  domain);
     double start = now();
     for (size_t i = 0; i < QUERIES; i++) {
-        struct map_query query = {logins[i], logins[i], "imap", "imap"};
-        if (map_lookup(map, &query, &entry) != expected)
+        asked.query = (struct map_query){logins[i], logins[i], "imap", "imap"};
+        if (map_lookup(map, &asked) != expected)
             abort();
     }
     double took = now() - start;

@@ -82,11 +82,15 @@ class Case(unittest.TestCase):
         return client, wire
 
 
-def start_dovecot(case, users, **how):
-    """A Dovecot for one test, or for all of a class: CASE is the test or the class."""
+def start(case, kind, *args, **how):
+    """A KIND of server for one test, or for all of a class: CASE is the test or the class."""
     clean_up = case.addCleanup if isinstance(case, unittest.TestCase) else case.addClassCleanup
     folder = new_folder()
     clean_up(shutil.rmtree, folder)
-    node = Dovecot(os.path.join(folder, 'dovecot'), users, **how)
-    clean_up(node.stop)
-    return node.start()
+    server = kind(os.path.join(folder, kind.__name__.lower()), *args, **how)
+    clean_up(server.stop)
+    return server.start()
+
+
+def start_dovecot(case, users, **how):
+    return start(case, Dovecot, users, **how)

@@ -126,7 +126,7 @@ static void options_can_be_uncommented(void **state)
     assert_non_null(mkdtemp(folder));
     char *path = xasprintf("%s/all.yaml", folder);
     FILE *out = fopen(path, "w");
-    static const char *const sections[] = {"global", "log", "tls", "maps", "nodes", "imap"};
+    static const char *const sections[] = {"global", "log", "tls", "ldap", "maps", "nodes", "imap"};
     for (size_t i = 0; i < sizeof sections / sizeof *sections; i++) {
         char *commented = expected(sections[i]), *text = uncomment(commented);
         fputs(text, out);

@@ -321,7 +321,8 @@ static void refuses_maps_and_nodes(void **state)
         "users.map}, local2: {type: file}}\nservices: {imap: {" PLAIN "}}\n",
         "t.yaml:1:22: error: path: cannot read nowhere: No such file or directory\n"
         "t.yaml:1:32: error: a map of type file needs a path\n"
-        "t.yaml:1:76: error: type must be one of file, not 'fiel'; did you mean 'file'?\n"
+        "t.yaml:1:76: error: type must be one of file, ldap_password, ldap_bind, not 'fiel'; did "
+        "you mean 'file'?\n"
         "t.yaml:1:100: error: a map of type file needs a path\n");
 }
 

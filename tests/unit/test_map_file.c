@@ -79,11 +79,13 @@ static void use(const char *text)
 static enum map_result ask(const char *login, const char *email, const char *service,
                            const char *protocol)
 {
-    struct map_query query = {login, email, service, protocol};
-    memset(entry.host, 'x', sizeof entry.host);
-    memset(entry.login, 'x', sizeof entry.login);
-    memset(entry.passwords, 'x', sizeof entry.passwords);
-    return map_lookup(map, &query, &entry);
+    struct map_ask question = {.query = {login, email, service, protocol}};
+    memset(question.entry.host, 'x', sizeof entry.host);
+    memset(question.entry.login, 'x', sizeof entry.login);
+    memset(question.entry.passwords, 'x', sizeof entry.passwords);
+    enum map_result result = map_lookup(map, &question);
+    entry = question.entry;
+    return result;
 }
 
 static void assert_host(const char *email, const char *host)
@@ -665,15 +667,50 @@ static void test_is_current(void **state)
     assert_int_equal(rename(other, path), 0);
 }
 
+/* ---- explaining ---- */
+
+static const char *why(const char *login)
+{
+    static struct map_report report;
+    struct map_ask asked = {.query = {login, login, "imap", "imap"}, .report = &report};
+    report = (struct map_report){.result = MAP_PENDING};
+    enum map_result result = map_lookup(map, &asked);
+    assert_int_equal(report.result, result);
+    assert_string_equal(report.map, "local");
+    return report.why;
+}
+
+static void test_says_why(void **state)
+{
+    char expected[300], filler[64 * 1024];
+    (void)state;
+    use("# users\nbob first\n\n/^a/ second\n");
+    snprintf(expected, sizeof expected, "line 2 of %s", path);
+    assert_string_equal(why("bob"), expected);
+    snprintf(expected, sizeof expected, "line 4 of %s", path);
+    assert_string_equal(why("alice"), expected);
+    snprintf(expected, sizeof expected, "no entry for carol in %s", path);
+    assert_string_equal(why("carol"), expected);
+    size_t n = 0;
+    for (int i = 0; i < 3000; i++) /* more than one mark of the table */
+        n += (size_t)snprintf(filler + n, sizeof filler - n, "u%d node\n", i);
+    snprintf(filler + n, sizeof filler - n, "* rest\n");
+    use(filler);
+    snprintf(expected, sizeof expected, "line 2500 of %s", path);
+    assert_string_equal(why("u2499"), expected);
+    snprintf(expected, sizeof expected, "line 3001 of %s", path);
+    assert_string_equal(why("nobody"), expected);
+}
+
 /* ---- replacing ---- */
 
 /* Asks until the second version has been seen often; each answer must be of one version. */
 static void *ask_on(void *unused)
 {
-    struct map_query query = {"bob", "bob", "imap", "imap"};
-    struct map_entry e;
+    struct map_ask asked = {.query = {"bob", "bob", "imap", "imap"}};
     while (!stop) {
-        if (map_lookup(map, &query, &e) != MAP_FOUND || strcmp(e.host, e.login) != 0)
+        if (map_lookup(map, &asked) != MAP_FOUND ||
+            strcmp(asked.entry.host, asked.entry.login) != 0)
             return &stop; /* mixed */
     }
     return unused;
@@ -751,6 +788,7 @@ int main(void)
         TEST(test_unreadable_files),
         TEST(test_changed_while_it_was_read),
         TEST(test_is_current),
+        TEST(test_says_why),
         TEST(test_replaced_while_others_ask),
         TEST(test_moved_to_another_map),
         TEST(test_name_and_kind),

@@ -280,11 +280,13 @@ static void secrets(void **state)
 static void secrets_stay_out_of_messages(void **state)
 {
     (void)state;
-    bad("secret: \"hunt\\ner\"\n", "secret must be a text or \"${file:PATH}\"");
-    bad("secret: [hunter2]\n", "secret must be a text or \"${file:PATH}\", not a list");
+    bad("secret: \"hunt\\ner\"\n", "secret must be a text that is not empty, or \"${file:PATH}\"");
+    bad("secret: [hunter2]\n",
+        "secret must be a text that is not empty, or \"${file:PATH}\", not a list");
     bad("secret: \"${file:/nowhere/hunter2}\"\n",
         "secret: cannot read the file named here: No such file or directory");
-    bad("secret: \"${flie:hunter2}\"\n", "secret must be a text or \"${file:PATH}\"");
+    bad("secret: \"${flie:hunter2}\"\n",
+        "secret must be a text that is not empty, or \"${file:PATH}\"");
     bad("keys: hunter2\n", "keys: cannot read the file named here: No such file or directory");
     with_file("secret: \"${file:PATH}\"", "hunt\ner", 7);
     assert_string_equal(problems.list[0].message, "secret has a control character in it");

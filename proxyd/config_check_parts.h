@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: ISC
+ *
+ * What the files that check the configuration have in common: config_check.c calls the others, in
+ * this order. Each says what is wrong at the place where it is written. */
+#ifndef CONFIG_CHECK_PARTS_H
+#define CONFIG_CHECK_PARTS_H
+
+#include "config.h"
+#include "yaml_tree.h"
+
+struct config_checking {
+    struct config *config;
+    struct yaml_node *tree; /* it was read from */
+    struct problems *problems;
+};
+
+/* Where a problem of SECTION's option at PATH (keys with dots between) is shown: at the option, or
+ * where it was not written, at the section that it would be in. */
+struct yaml_node *config_check_at(struct yaml_node *section, const char *path);
+
+/* The same for an item of a list; of a scalar in the place of a list, that. */
+struct yaml_node *config_check_item(struct yaml_node *list, size_t index);
+
+/* Whether certificates and keys, there and for names, are pairs. NODE is where SETTINGS are. */
+void config_check_certificates(struct config_checking *c, struct yaml_node *node,
+                               const struct tls_settings *settings);
+
+/* Checks the connectors and makes them: config->directories. */
+void config_check_ldap(struct config_checking *c);
+
+/* The map made by SETTING, of an LDAP type, which stands at NODE; NULL where something is wrong. */
+struct map *config_check_ldap_map(struct config_checking *c, const struct config_map *setting,
+                                  struct yaml_node *node);
+
+/* Checks the services, after the maps and nodes that they name, and makes their TLS contexts. */
+void config_check_services(struct config_checking *c);
+
+#endif

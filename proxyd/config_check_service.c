@@ -1,0 +1,347 @@
+/* SPDX-License-Identifier: ISC
+ *
+ * Services as a whole: listeners with their certificates, how clients log in, where they go. See
+ * config_check_parts.h. */
+#include "base/mem.h"
+#include "config_check_parts.h"
+#include "option.h"
+
+#include <netdb.h>
+#include <string.h>
+
+/* A service and where it is written. */
+struct service_check {
+    struct config_checking *c;
+    struct config_service *service;
+    struct yaml_node *node;
+};
+
+/* ---- listeners ---- */
+
+/* The address to bind, of a name the first one. */
+static void resolve(struct config_checking *c, struct config_listener *listener,
+                    struct yaml_node *node)
+{
+    struct str host = str_of(listener->address.host);
+    struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_flags = AI_PASSIVE}, *found;
+    bool numeric = addr_numeric(&listener->bind, host, listener->address.port);
+    if (!listener->address.port && (!numeric || listener->bind.sa.sa_family != AF_UNIX)) {
+        option_error(node, c->problems, "a listener's address needs a port: %.200s:PORT", host.p);
+        return;
+    }
+    if (numeric)
+        return;
+    int rc = getaddrinfo(host.p, NULL, &hints, &found);
+    if (rc) {
+        option_error(node, c->problems, "cannot resolve %.200s: %s", host.p, gai_strerror(rc));
+        return;
+    }
+    char text[ADDR_TEXT];
+    struct addr any;
+    addr_from_sockaddr(&any, found->ai_addr, found->ai_addrlen);
+    freeaddrinfo(found);
+    addr_numeric(&listener->bind, str_of(addr_host(&any, text)), listener->address.port);
+}
+
+/* Who may speak for others, somebody has to have decided. */
+static bool trust_is_chosen(const struct config_checking *c)
+{
+    const struct yaml_node *networks =
+        yaml_tree_get(yaml_tree_get(c->tree, "global"), "trusted_networks");
+    return networks->place.file && c->config->global.trusted_networks.count > 0;
+}
+
+/* The listener before LISTENER that binds the same address, or NULL. */
+static const struct config_listener *twin(const struct config *config,
+                                          const struct config_listener *listener)
+{
+    for (size_t i = 0; i < config->service_count; i++)
+        for (size_t k = 0; k < config->services[i].listener_count; k++) {
+            const struct config_listener *other = &config->services[i].listeners[k];
+            if (other == listener)
+                return NULL;
+            if (listener->bind.len && addr_equal(&other->bind, &listener->bind))
+                return other;
+        }
+    return NULL;
+}
+
+static void check_pair(struct config_checking *c, struct yaml_node *node,
+                       const struct strings *certificate, const struct strings *key)
+{
+    if (certificate->count != key->count)
+        option_error(config_check_at(node, certificate->count > key->count ? "certificate" : "key"),
+                     c->problems, "certificate and key must be pairs: there are %zu and %zu",
+                     certificate->count, key->count);
+}
+
+static void check_sni(struct config_checking *c, struct yaml_node *list,
+                      const struct tls_settings *settings)
+{
+    for (size_t i = 0; i < settings->sni_count; i++) {
+        const struct tls_sni *sni = &settings->sni[i];
+        struct yaml_node *node = config_check_item(list, i);
+        if (sni->names.count == 0 || sni->certificate.count == 0)
+            option_error(node, c->problems, "sni needs names, certificate and key");
+        check_pair(c, node, &sni->certificate, &sni->key);
+    }
+}
+
+void config_check_certificates(struct config_checking *c, struct yaml_node *node,
+                               const struct tls_settings *settings)
+{
+    check_pair(c, node, &settings->certificate, &settings->key);
+    check_sni(c, config_check_at(node, "sni"), settings);
+}
+
+/* Makes the context of a listener with TLS. */
+static void make_server(struct service_check *s, struct config_listener *listener,
+                        struct yaml_node *node)
+{
+    struct tls_error error = {0};
+    struct config_checking *c = s->c;
+    size_t errors = c->problems->errors;
+    config_check_certificates(c, node, &listener->tls);
+    if (listener->tls.certificate.count + listener->tls.key.count == 0)
+        option_error(config_check_at(node, "tls"), c->problems,
+                     "TLS needs a certificate and its key, here or in the section tls");
+    if (c->problems->errors > errors || !s->service->protocol)
+        return;
+    listener->tls_server = tls_server_new(&listener->tls, s->service->protocol->alpn, &error);
+    if (!listener->tls_server)
+        option_error(config_check_item(config_check_at(node, error.option), error.index),
+                     c->problems, "%s: %s", error.option, error.message);
+}
+
+static void check_listener(struct service_check *s, struct config_listener *listener,
+                           struct yaml_node *node)
+{
+    struct config_checking *c = s->c;
+    struct yaml_node *address = config_check_at(node, "address");
+    listener->place = address->value;
+    if (listener->address.host)
+        resolve(c, listener, address);
+    else
+        option_error(address, c->problems, "a listener needs an address");
+    const struct config_listener *other = twin(c->config, listener);
+    if (other)
+        option_error(address, c->problems, "a listener given twice: first at %.200s:%u",
+                     other->place.file, other->place.line);
+    if (listener->proxy_protocol && !trust_is_chosen(c))
+        option_error(
+            config_check_at(node, "proxy_protocol"), c->problems,
+            "proxy_protocol needs global.trusted_networks to be set: from nobody else is a "
+            "PROXY header believed");
+    if (listener->tls_mode != TLS_NONE)
+        make_server(s, listener, node);
+}
+
+static void check_listeners(struct service_check *s)
+{
+    struct yaml_node *list = config_check_at(s->node, "listeners");
+    if (s->service->listener_count == 0 && !list->bad)
+        problem_error(s->c->problems, s->node->place, "service '%.60s' needs listeners",
+                      s->service->name);
+    for (size_t i = 0; i < s->service->listener_count; i++)
+        check_listener(s, &s->service->listeners[i], config_check_item(list, i));
+}
+
+/* ---- how clients log in ---- */
+
+static bool any_tls(const struct config_service *service, bool with_client_ca)
+{
+    for (size_t i = 0; i < service->listener_count; i++)
+        if (service->listeners[i].tls_mode != TLS_NONE &&
+            (!with_client_ca || service->listeners[i].tls.client_ca))
+            return true;
+    return false;
+}
+
+static void check_mechanisms(struct service_check *s)
+{
+    const struct config_service *service = s->service;
+    struct yaml_node *node = config_check_at(s->node, "mechanisms");
+    unsigned tokens = 1u << SASL_XOAUTH2 | 1u << SASL_OAUTHBEARER;
+    if (service->mechanisms == 0)
+        option_error(node, s->c->problems, "mechanisms must name one at least");
+    if (service->mechanisms & tokens && service->authentication == AUTHENTICATION_PROXY)
+        option_error(node, s->c->problems,
+                     "xoauth2 and oauthbearer need authentication: backend, "
+                     "for a token can be checked by the node only");
+    if (!(service->mechanisms & 1u << SASL_EXTERNAL))
+        return;
+    if (service->backend.login != BACKEND_LOGIN_MASTER)
+        option_error(node, s->c->problems,
+                     "external needs backend.login: master, for there is no "
+                     "password to pass on");
+    else if (!any_tls(service, true))
+        option_error(node, s->c->problems, "external needs a listener with TLS and client_ca");
+}
+
+static void check_plaintext(struct service_check *s)
+{
+    const struct config_service *service = s->service;
+    bool nobody = service->plaintext_auth == PLAINTEXT_NEVER ||
+                  (service->plaintext_auth == PLAINTEXT_TRUSTED &&
+                   s->c->config->global.trusted_networks.count == 0);
+    if (nobody && service->listener_count && !any_tls(service, false))
+        problem_warning(s->c->problems, config_check_at(s->node, "plaintext_auth")->place,
+                        "nobody can log in to service '%.60s': it has no TLS, and plaintext_auth "
+                        "lets nobody in without",
+                        service->name);
+}
+
+/* ---- where they go ---- */
+
+static size_t find_map(const struct config *config, const char *name, struct option_near *near)
+{
+    size_t i = 0;
+    for (; i < config->map_setting_count; i++) {
+        if (strcmp(config->map_settings[i].name, name) == 0)
+            break;
+        option_near_offer(near, config->map_settings[i].name);
+    }
+    return i;
+}
+
+static void check_service_maps(struct service_check *s)
+{
+    const struct config *config = s->c->config;
+    struct config_service *service = s->service;
+    struct yaml_node *node = config_check_at(s->node, "maps");
+    service->maps = xcalloc(service->map_names.count + 1, sizeof *service->maps);
+    for (size_t i = 0; i < service->map_names.count; i++) {
+        const char *name = service->map_names.list[i];
+        struct option_near near = option_near_to(name);
+        size_t found = find_map(config, name, &near);
+        if (found < config->map_count)
+            service->maps[service->map_count++] = config->maps[found];
+        else
+            option_error(config_check_item(node, i), s->c->problems,
+                         "there is no map '%.60s'" OPTION_NEAR_FORMAT, name, OPTION_NEAR(near));
+    }
+    if (service->map_names.count == 0 && !service->failover.host && !node->bad &&
+        !config_check_at(s->node, "failover")->bad)
+        problem_warning(s->c->problems, s->node->place,
+                        "service '%.60s' has neither maps nor failover: nobody will be let in",
+                        service->name);
+}
+
+static bool is_on_this_machine(const struct config_address *address)
+{
+    struct addr numeric;
+    struct str host = str_of(address->host);
+    return addr_numeric(&numeric, host, 0) ? addr_is_local(&numeric) : str_is(host, "localhost");
+}
+
+/* A master password must not cross a network in the clear. */
+static void check_master_line(struct service_check *s)
+{
+    const struct config *config = s->c->config;
+    struct config_service *service = s->service;
+    struct yaml_node *node = config_check_at(s->node, "backend.login");
+    static const char advice[] = "set backend.tls to starttls or implicit";
+    const struct config_address *failover = &service->failover;
+    const struct config_node *named =
+        failover->host ? config_node_find(config, str_of(failover->host)) : NULL;
+    for (size_t i = 0; i < config->node_count; i++) {
+        const struct config_address *address = &config->nodes[i].address;
+        bool used = service->map_names.count || named == &config->nodes[i];
+        if (used && address->host && !is_on_this_machine(address))
+            option_error(node, s->c->problems,
+                         "a master login over plain TCP to another machine, node '%.60s': %s",
+                         config->nodes[i].name, advice);
+    }
+    if (failover->host && !named && !is_on_this_machine(failover))
+        option_error(node, s->c->problems,
+                     "a master login over plain TCP to another machine, failover: %s", advice);
+    if (service->map_names.count && !node->bad)
+        problem_warning(s->c->problems, node->value,
+                        "a master login over plain TCP, and a map may name another machine: %s",
+                        advice);
+}
+
+static void check_master(struct service_check *s)
+{
+    const struct config_service *service = s->service;
+    const struct config_backend *backend = &service->backend;
+    struct yaml_node *node = config_check_at(s->node, "backend.login");
+    struct yaml_node *password = config_check_at(s->node, "backend.master_password");
+    if (backend->login == BACKEND_LOGIN_FORWARD) {
+        if (backend->master_user || backend->master_password)
+            problem_warning(s->c->problems,
+                            config_check_at(s->node, backend->master_user
+                                                         ? "backend.master_user"
+                                                         : "backend.master_password")
+                                ->place,
+                            "the master user is not used: login is not master");
+        return;
+    }
+    if (!backend->master_user || (!backend->master_password && !password->bad))
+        option_error(node, s->c->problems, "login: master needs master_user and master_password");
+    if (service->authentication == AUTHENTICATION_BACKEND &&
+        service->mechanisms & ~(1u << SASL_EXTERNAL))
+        option_error(node, s->c->problems,
+                     "login: master needs authentication: proxy (or external as the only "
+                     "mechanism): else nobody would check the users' passwords");
+    if (backend->tls_mode == TLS_NONE)
+        check_master_line(s);
+}
+
+static void make_client(struct service_check *s)
+{
+    struct config_backend *backend = &s->service->backend;
+    struct tls_error error = {0};
+    if (backend->tls_mode == TLS_NONE)
+        return;
+    backend->tls_client = tls_client_new(backend->ca_file, backend->verify, &error);
+    if (!backend->tls_client)
+        option_error(config_check_at(s->node, "backend.ca_file"), s->c->problems, "%s: %s",
+                     error.option, error.message);
+}
+
+/* ---- services ---- */
+
+static void check_protocol(struct service_check *s)
+{
+    struct option_near near = option_near_to(s->service->name);
+    if (s->service->protocol || config_check_at(s->node, "protocol")->bad)
+        return;
+    for (const struct protocol *const *p = protocol_all(); *p; p++)
+        option_near_offer(&near, (*p)->name);
+    problem_error(
+        s->c->problems, s->node->place,
+        "service '%.60s' needs `protocol:`, for it is not called like one" OPTION_NEAR_FORMAT,
+        s->service->name, OPTION_NEAR(near));
+}
+
+static void set_log_level(struct service_check *s)
+{
+    const struct config *config = s->c->config;
+    s->service->log_level = config->log.level;
+    for (size_t i = 0; i < config->log.event_count; i++)
+        if (strcmp(config->log.events[i].name, s->service->name) == 0)
+            s->service->log_level = config->log.events[i].level;
+}
+
+void config_check_services(struct config_checking *c)
+{
+    struct yaml_node *services = yaml_tree_get(c->tree, "services");
+    if (c->config->service_count == 0 && services && !services->bad)
+        problem_error(c->problems, config_check_at(c->tree, "services")->place,
+                      "no service is configured: nothing would listen");
+    for (size_t i = 0; i < c->config->service_count; i++) {
+        struct config_service *service = &c->config->services[i];
+        struct service_check s = {c, service, yaml_tree_get(services, service->name)};
+        if (s.node->bad)
+            continue;
+        set_log_level(&s);
+        check_protocol(&s);
+        check_listeners(&s);
+        check_service_maps(&s);
+        check_mechanisms(&s);
+        check_plaintext(&s);
+        check_master(&s);
+        make_client(&s);
+    }
+}
