@@ -104,7 +104,8 @@ static void begin(struct checker *checker, struct node *node)
         return;
     }
     struct check *c = xcalloc(1, sizeof *c);
-    const struct back_setup setup = {.starttls = service->backend.tls_mode == TLS_STARTTLS};
+    const struct back_setup setup = {.starttls = service->backend.tls_mode == TLS_STARTTLS,
+                                     .helo = checker->config->global.hostname};
     c->checker = checker;
     c->config = config_ref(checker->config);
     c->node = node;

@@ -335,6 +335,8 @@ static enum session_state greet(struct session *s)
         .starttls = s->listener->tls_mode == TLS_STARTTLS,
         .tls = s->client.handshaken,
         .plaintext = s->client.handshaken || plaintext_allowed(s),
+        .early = s->service->protocol->greeting_first && !s->client.handshaken &&
+                 stream_waiting(&s->client),
         .external = l->external[0] ? l->external : NULL,
         .max_errors = s->service->max_errors,
         .max_auth_errors = s->service->max_auth_errors,
@@ -572,6 +574,9 @@ static enum session_state start_link(struct session *s)
         .master_password = master ? backend->master_password : NULL,
         .starttls = backend->tls_mode == TLS_STARTTLS,
         .identify = backend->client_address == CLIENT_ADDRESS_AUTO,
+        .verified =
+            s->service->authentication == AUTHENTICATION_PROXY || l->creds.mech == SASL_EXTERNAL,
+        .helo = front_helo(&l->front),
         .client = &s->address,
         .local = &l->local,
         .session_id = s->id,

@@ -15,6 +15,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <sys/ioctl.h>
 #include <unistd.h>
 
 enum {
@@ -112,6 +113,12 @@ void stream_events(struct stream *st, uint32_t events)
         st->hung_up = true;
     if (events & EPOLLERR)
         st->broken = true;
+}
+
+bool stream_waiting(const struct stream *st)
+{
+    int n = 0;
+    return ioctl(st->fd, FIONREAD, &n) == 0 && n > 0;
 }
 
 ssize_t stream_peek(struct stream *st, void *p, size_t n)

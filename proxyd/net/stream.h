@@ -54,6 +54,9 @@ void stream_events(struct stream *st, uint32_t events);
 /* Up to N bytes into P: their number, 0 at the end, STREAM_AGAIN, STREAM_FAILED. */
 ssize_t stream_read(struct stream *st, void *p, size_t n);
 
+/* Whether bytes are in the socket that nobody has read yet. */
+bool stream_waiting(const struct stream *st);
+
 /* As stream_read on a stream without TLS, but the bytes stay in the socket; and drops N of them. */
 ssize_t stream_peek(struct stream *st, void *p, size_t n);
 void stream_skip(struct stream *st, size_t n);

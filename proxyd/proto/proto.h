@@ -19,6 +19,7 @@ enum {
     PROTO_OUT_MAX = 32 * 1024,  /* bytes of answers not yet sent */
     PROTO_LINE_MAX = 12 * 1024, /* of one line: a token in base64 fits (RFC 4954, 4.: 12,288) */
     PROTO_TAG_MAX = 64,         /* of an IMAP command's tag */
+    PROTO_HELO_MAX = 255,       /* of an SMTP client's name (RFC 5321, 4.5.3.1.2) */
 };
 
 /* ---- the front ---- */
@@ -56,6 +57,7 @@ struct front_setup {
     bool starttls;        /* can be offered */
     bool tls;             /* is on */
     bool plaintext;       /* passwords may come over the line as it is (TLS, or allowed) */
+    bool early;           /* the client has talked already; only asked for with `greeting_first` */
     const char *external; /* the name in the client's certificate, or NULL */
     unsigned max_errors, max_auth_errors;
 };
@@ -72,7 +74,9 @@ struct front {
     unsigned auth_errors; /* refused logins so far */
     unsigned continued;   /* IMAP: continuations sent for the command at the start of the input */
     bool talked;          /* a first line has come */
-    char tag[PROTO_TAG_MAX + 1]; /* IMAP: of the command being answered */
+    char tag[PROTO_TAG_MAX + 1];   /* IMAP: of the command being answered */
+    char helo[PROTO_HELO_MAX + 1]; /* SMTP: what the client calls himself; "": nothing usable */
+    uint64_t skip;                 /* SMTP: bytes of a refused chunk that are still to come */
     struct buf pending; /* the final answer, kept while the client answers an error challenge */
     const char *reason; /* of FRONT_REFUSED and FRONT_CLOSE: a few words for the log */
 };
@@ -99,6 +103,8 @@ struct back_setup {
     bool starttls;             /* TLS has to be started first; a node that has none fails */
     bool tls;                  /* is on */
     bool identify;             /* tell the node the client's address where it announces how */
+    bool verified;             /* we know already that it is he: XCLIENT LOGIN may say so */
+    const char *helo;          /* SMTP: what we call ourselves (front_helo; a check: our host) */
     const struct addr *client; /* for `identify` */
     const struct addr *local;  /* where the client came in; len 0: not known */
     const char *session_id;
@@ -110,7 +116,8 @@ struct back {
     unsigned waiting;        /* answers that are still to come */
     struct buf capabilities; /* as the node announced them last, `separator` between */
     struct buf reply;        /* the node's words at the end: IMAP: untagged lines, then the tagged
-                                one without its tag; POP3: the line. With CR LF. */
+                                one without its tag; POP3: the line; SMTP: all lines. With
+                                CR LF. */
     struct buf challenge;    /* a token mechanism's error challenge, base64, or empty */
     const char *error;       /* of BACK_FAILED */
     char capabilities_space[512], reply_space[512]; /* enough for most nodes */
@@ -125,6 +132,7 @@ struct protocol {
     const char *capabilities; /* announced while no node's are known */
     char separator;           /* between capabilities that nodes announce; a comma where they have
                                  parameters */
+    bool greeting_first;      /* who talks before the greeting is no mail client (RFC 5321, 3.1) */
 
     /* Writes the greeting. */
     void (*greet)(struct front *f, struct buf *out);
@@ -135,8 +143,8 @@ struct protocol {
      */
     enum front_want (*answer)(struct front *f, enum verdict verdict, const struct back *b,
                               struct buf *out);
-    /* A last line at a command boundary before we close: IMAP `* BYE`, POP3 `-ERR`. TEXT is ours.
-     */
+    /* A last line at a command boundary before we close: IMAP `* BYE`, POP3 `-ERR`, SMTP `421`.
+     * TEXT is ours. */
     void (*goodbye)(struct buf *out, const char *text);
 
     /* Takes what the node says from IN, answers in OUT. The first call may have no input at all. */
@@ -159,6 +167,9 @@ void back_free(struct back *b);
  * password or a bearer token needs `plaintext`, EXTERNAL needs a certificate. */
 unsigned front_allowed(const struct front *f);
 unsigned front_usable(const struct front *f);
+
+/* What a node is told as the name of the client: his own, or ours where that is none. */
+const char *front_helo(const struct front *f);
 
 /* Notes REASON and returns FRONT_CLOSE; notes ERROR and returns BACK_FAILED. */
 enum front_want front_close(struct front *f, const char *reason);

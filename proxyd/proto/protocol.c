@@ -4,6 +4,7 @@
  * and a row here; see proto.h. */
 #include "proto/imap.h"
 #include "proto/pop3.h"
+#include "proto/smtp.h"
 
 #include <string.h>
 
@@ -35,7 +36,22 @@ static const struct protocol pop3 = {
     .announce = pop3_announce,
 };
 
-static const struct protocol *const protocols[] = {&imap, &pop3, NULL};
+static const struct protocol submission = {
+    .name = "submission",
+    .alpn = "smtp",
+    .port = 587,
+    .capabilities = "PIPELINING,SIZE,8BITMIME,ENHANCEDSTATUSCODES",
+    .separator = ',',
+    .greeting_first = true,
+    .greet = smtp_greet,
+    .read = smtp_read,
+    .answer = smtp_answer,
+    .goodbye = smtp_goodbye,
+    .back_read = smtp_back_read,
+    .announce = smtp_announce,
+};
+
+static const struct protocol *const protocols[] = {&imap, &pop3, &submission, NULL};
 
 const struct protocol *const *protocol_all(void)
 {
@@ -88,6 +104,11 @@ unsigned front_usable(const struct front *f)
 {
     unsigned all = front_allowed(f);
     return f->setup.plaintext ? all : all & 1u << SASL_EXTERNAL;
+}
+
+const char *front_helo(const struct front *f)
+{
+    return f->helo[0] ? f->helo : f->setup.hostname;
 }
 
 enum front_want front_close(struct front *f, const char *reason)

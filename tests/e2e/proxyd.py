@@ -23,6 +23,8 @@ BINARY = os.path.abspath(os.environ.get('PROXYD') or os.path.join(ROOT, 'build',
 # The passwords of all tests. None of them may ever be seen in a log.
 SECRETS = PASSWORD, WRONG, MASTER, TOKEN, UTF8 = 's3cret-word', 'wr0ng-word', 'm4ster-word', 't0ken-word', 'pä55-wörd'
 
+SERVICES = 'imap', 'pop3', 'submission'
+
 
 def merge(into, more):
     for key, value in more.items():
@@ -48,13 +50,14 @@ def fits(fields, event, wanted):
 
 class Proxyd:
     """Keywords are sections of the configuration, merged into one that serves IMAP and POP3 on
-    free ports with a local-file map of USERS; `imap` and `pop3` are services, `global_` is global.
-    Ports are in `port`: imap, imaps, pop3, pop3s."""
+    free ports with a local-file map of USERS; `imap` and `pop3` are services, and so is
+    `submission`, which is served only where it is given; `global_` is global.
+    Ports are in `port`: imap, imaps, pop3, pop3s, submission, submissions."""
 
     def __init__(self, folder, authority, users='', files_limit=None, **sections):
         os.makedirs(folder, exist_ok=True)
         self.folder, self.authority, self.files_limit = folder, authority, files_limit
-        self.port = {name: free_port() for name in ('imap', 'imaps', 'pop3', 'pop3s')}
+        self.port = {name + end: free_port() for name in SERVICES for end in ('', 's')}
         self.map_file = self.write('users.map', users)
         self.sections = sections
         self.configure()
@@ -81,10 +84,13 @@ class Proxyd:
             'global': {'hostname': 'mail.example.org', 'user': 'root', 'shutdown_grace': '1s'},
             'tls': {'certificate': certificate, 'key': key},
             'maps': {'local': {'type': 'file', 'path': self.map_file}},
-            'services': {'imap': self.service('imap'), 'pop3': self.service('pop3')}}
+            'services': {}}
         merge(self.sections, more)
+        for name in SERVICES:
+            if name != 'submission' or name in self.sections:
+                self.config['services'][name] = self.service(name)
         for name, section in self.sections.items():
-            where = self.config['services'] if name in ('imap', 'pop3') else self.config
+            where = self.config['services'] if name in SERVICES else self.config
             merge(where, {name.rstrip('_'): section})
         self.path = self.write('proxyd.yaml', json.dumps(self.config, indent=1, ensure_ascii=False))
 
@@ -216,7 +222,7 @@ class Proxyd:
         return context
 
     def connect(self, name='imap', source='127.0.0.1', context=None):
-        """A client's connection to the listener called imap, imaps, pop3 or pop3s."""
+        """A client's connection to the listener called imap, imaps, pop3 ..."""
         sock = socket.create_connection(('127.0.0.1', self.port[name]), PATIENCE, (source, 0))
         wire = Wire(sock, 'client')
         if name.endswith('s'):

@@ -151,6 +151,26 @@ class Wire:
                 if command == 'QUIT':
                     return None
 
+    def smtp_login(self, answer='235 2.7.0 hello', capabilities=('AUTH PLAIN',), greeting='220 node ESMTP'):
+        """The same for SMTP; returns user, password and the XCLIENT words. `helo` is what it was greeted with."""
+        self.say(greeting)
+        identity = ''
+        while True:
+            command, *rest = self.line().split(' ')
+            if command == 'EHLO':
+                self.helo, lines = rest[0], ['node', *capabilities]
+                self.say(*(f'250-{line}' for line in lines[:-1]), f'250 {lines[-1]}')
+            elif command == 'XCLIENT':
+                identity = ' '.join(rest)
+                self.say(greeting)
+            elif command == 'AUTH':
+                self.say(answer)
+                return *base64.b64decode(rest[1]).decode().split('\0')[1:], identity
+            else:
+                self.say('221 2.0.0 bye' if command == 'QUIT' else '500 5.5.2 what?')
+                if command == 'QUIT':
+                    return None
+
 
 class Node:
     """A listening socket; the test accepts and talks itself, or has SERVE(wire) called in a thread

@@ -256,6 +256,7 @@ static bool set(struct world *w, const char *key, const char *value)
         {"plaintext", &f->plaintext},
         {"backend_starttls", &b->starttls},
         {"identify", &b->identify},
+        {"verified", &b->verified},
     };
     const struct {
         const char *key;
@@ -377,6 +378,7 @@ static void route(struct world *w, const struct line *l)
             }
         failed(w, waits ? "unknown verdict" : "no login waits for a verdict");
     } else if (waits) {
+        w->back_setup.helo = front_helo(&w->front);
         back_init(&w->back, &w->back_setup);
         w->client_state = CLIENT_WAITS;
         w->node_state = NODE_TALKS;
