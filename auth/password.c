@@ -231,13 +231,29 @@ enum password_result password_check(struct str stored, struct str given)
     return matches && given.n > 0 ? PASSWORD_MATCH : PASSWORD_WRONG;
 }
 
-void password_pretend(struct str given)
+/* The model, copied to COPY (STORED_MAX bytes). */
+static struct str get_model(char *copy)
 {
-    char copy[STORED_MAX];
     pthread_mutex_lock(&model.lock);
     struct str stored = {copy, model.size};
     memcpy(copy, model.stored, model.size);
     pthread_mutex_unlock(&model.lock);
-    password_check(stored.n ? stored : str_of(first_model), given);
+    return stored.n ? stored : str_of(first_model);
+}
+
+void password_pretend(struct str given)
+{
+    char copy[STORED_MAX];
+    password_check(get_model(copy), given);
     mem_wipe(copy, sizeof copy);
+}
+
+bool password_is_quick(const char *stored)
+{
+    char copy[STORED_MAX];
+    struct str value = stored ? str_of(stored) : get_model(copy);
+    const struct scheme *scheme = cut_scheme(&value);
+    if (!stored)
+        mem_wipe(copy, sizeof copy);
+    return !scheme || (scheme->usable != crypt_usable && scheme->usable != argon2_usable);
 }

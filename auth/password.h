@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: ISC
  *
  * Comparing a password with a stored one: clear text or a hash with its {SCHEME} before it, as in
- * the operator's contract, section 4. Slow on purpose for the good schemes: call it in the thread
- * pool. Thread-safe. Compares in constant time. */
+ * the operator's contract, section 4. Slow on purpose for the good schemes: then call it in the
+ * thread pool (password_is_quick). Thread-safe. Compares in constant time. */
 #ifndef AUTH_PASSWORD_H
 #define AUTH_PASSWORD_H
 
@@ -23,6 +23,10 @@ enum password_result password_check(struct str stored, struct str given);
 
 /* Whether password_check could ever say MATCH for STORED, without the cost of a hash. */
 bool password_usable(struct str stored);
+
+/* Whether password_check for STORED (or NULL: password_pretend now) takes a few microseconds only,
+ * as clear text and plain digests do: then it need not go to the thread pool. */
+bool password_is_quick(const char *stored);
 
 /* Takes as long as password_check took for the last stored password (before there was one: as
  * SHA512-CRYPT takes), for a login that nobody has: so that time does not tell. */

@@ -281,7 +281,8 @@ static void close_handle(uv_handle_t *handle, void *arg)
 static void clean_up(void)
 {
     map_watch_stop(proxyd.watch);
-    uv_run(&proxyd.loop, UV_RUN_NOWAIT);
+    while (map_watch_active())
+        uv_run(&proxyd.loop, UV_RUN_ONCE);
     uv_walk(&proxyd.loop, close_handle, NULL);
     uv_run(&proxyd.loop, UV_RUN_DEFAULT);
     uv_loop_close(&proxyd.loop);

@@ -37,6 +37,8 @@ struct map_watch {
     struct watched list[];
 };
 
+static unsigned active; /* watches that have not ended, stopped ones too */
+
 static struct look look_at(const char *path)
 {
     struct stat st;
@@ -95,6 +97,7 @@ static void closed(uv_handle_t *handle)
     struct map_watch *watch = handle->data;
     config_unref(watch->config);
     free(watch);
+    active--;
 }
 
 static void looked(uv_work_t *work, int status)
@@ -118,6 +121,7 @@ static void look(uv_timer_t *timer)
 struct map_watch *map_watch_start(uv_loop_t *loop, struct config *config)
 {
     struct map_watch *watch = xcalloc(1, sizeof *watch + config->map_count * sizeof *watch->list);
+    active++;
     watch->config = config_ref(config);
     for (size_t i = 0; i < config->map_count; i++)
         if (strcmp(config->maps[i]->kind->type, "file") == 0)
@@ -137,4 +141,9 @@ void map_watch_stop(struct map_watch *watch)
     uv_timer_stop(&watch->timer);
     if (!watch->working)
         uv_close((uv_handle_t *)&watch->timer, closed);
+}
+
+bool map_watch_active(void)
+{
+    return active;
 }

@@ -17,4 +17,7 @@ struct map_watch *map_watch_start(uv_loop_t *loop, struct config *config);
 /* Ends watching; frees WATCH when what is under way has ended. NULL is allowed. */
 void map_watch_stop(struct map_watch *watch);
 
+/* Whether a watch, be it stopped, has not ended yet. */
+bool map_watch_active(void);
+
 #endif

@@ -90,17 +90,28 @@ static enum route_result found(struct route *r)
 
 /* ---- who ---- */
 
-static void compare(uv_work_t *request)
+static enum password_result compare(const char *passwords, struct str given, bool pretend)
+{
+    enum password_result result = PASSWORD_WRONG;
+    if (pretend)
+        password_pretend(given);
+    for (const char *p = passwords; !pretend && *p && result != PASSWORD_MATCH; p += strlen(p) + 1)
+        result = password_check(str_of(p), given);
+    return result;
+}
+
+static bool is_quick(const char *passwords, bool pretend)
+{
+    bool quick = !pretend || password_is_quick(NULL);
+    for (const char *p = passwords; !pretend && quick && *p; p += strlen(p) + 1)
+        quick = password_is_quick(p);
+    return quick;
+}
+
+static void compare_in_pool(uv_work_t *request)
 {
     struct route_job *job = request->data;
-    struct str given = {job->given, job->given_size};
-    job->result = PASSWORD_WRONG;
-    if (job->pretend) {
-        password_pretend(given);
-        return;
-    }
-    for (const char *p = job->passwords; *p && job->result != PASSWORD_MATCH; p += strlen(p) + 1)
-        job->result = password_check(str_of(p), given);
+    job->result = compare(job->passwords, (struct str){job->given, job->given_size}, job->pretend);
 }
 
 /* A password that does not fit what a cache says: the map is asked afresh before it is refused. */
@@ -112,8 +123,10 @@ static bool ask_afresh(struct route *r)
     return true;
 }
 
-static enum route_result judge(struct route *r, enum password_result result)
+static enum route_result judge(struct route *r, enum password_result result, bool pretend)
 {
+    if (pretend)
+        return refuse(r, VERDICT_AUTH_FAILED, r->why);
     if (result == PASSWORD_MATCH) {
         r->verified = true;
         return found(r);
@@ -135,7 +148,7 @@ static void compared(uv_work_t *request, int status)
     enum route_result result = ROUTE_PENDING;
     if (r) {
         r->job = NULL;
-        result = job->pretend ? refuse(r, VERDICT_AUTH_FAILED, r->why) : judge(r, job->result);
+        result = judge(r, job->result, job->pretend);
     }
     mem_wipe(job, sizeof *job + job->given_size);
     free(job);
@@ -143,10 +156,10 @@ static void compared(uv_work_t *request, int status)
         r->done(r);
 }
 
-/* Compares the password with those of the entry; PRETEND: with none, at the same cost. */
-static enum route_result compare_in_pool(struct route *r, bool pretend)
+/* The pool costs more than a quick comparison takes: only slow ones, which are slow on purpose, go
+ * there. */
+static enum route_result start_job(struct route *r, struct str given, bool pretend)
 {
-    struct str given = buf_str(&r->creds->secret);
     if (atomic_fetch_add(&jobs, 1) >= JOBS_MAX) {
         atomic_fetch_sub(&jobs, 1);
         return refuse(r, VERDICT_TEMPORARY, "too many passwords are being compared");
@@ -161,8 +174,18 @@ static enum route_result compare_in_pool(struct route *r, bool pretend)
     memcpy(job->passwords, r->ask.entry.passwords, sizeof job->passwords);
     r->job = job;
     job->worker->busy_tasks++;
-    uv_queue_work(&job->worker->uv, &job->request, compare, compared);
+    uv_queue_work(&job->worker->uv, &job->request, compare_in_pool, compared);
     return end(r, ROUTE_PENDING);
+}
+
+/* Compares the password with those of the entry; PRETEND: with none, at the same cost. */
+static enum route_result compare_with_entry(struct route *r, bool pretend)
+{
+    const char *passwords = r->ask.entry.passwords;
+    struct str given = buf_str(&r->creds->secret);
+    if (!is_quick(passwords, pretend))
+        return start_job(r, given, pretend);
+    return judge(r, compare(passwords, given, pretend), pretend);
 }
 
 /* What the map itself says of the password. */
@@ -173,9 +196,9 @@ static enum route_result judged_by_map(struct route *r, enum map_result result)
         r->verifying = true;
         return end(r, ROUTE_PENDING);
     case MAP_FOUND:
-        return judge(r, PASSWORD_MATCH);
+        return judge(r, PASSWORD_MATCH, false);
     case MAP_NOT_FOUND:
-        return r->map ? judge(r, PASSWORD_WRONG) : refuse(r, VERDICT_AUTH_FAILED, r->why);
+        return judge(r, PASSWORD_WRONG, !r->map);
     default:
         return refuse(r, VERDICT_TEMPORARY, r->ask.why);
     }
@@ -188,7 +211,7 @@ static enum route_result unverifiable(struct route *r, const char *why)
     struct map *last = r->service->map_count ? map_of(r) : NULL;
     r->why = why;
     if (!last || !map_verifies(last))
-        return compare_in_pool(r, true);
+        return compare_with_entry(r, true);
     r->map = NULL;
     return judged_by_map(r, map_verify(last, &r->ask, buf_str(&r->creds->secret), true));
 }
@@ -204,7 +227,7 @@ static enum route_result verify(struct route *r)
         return judged_by_map(r, map_verify(map, &r->ask, buf_str(&r->creds->secret), false));
     if (!r->ask.entry.passwords[0])
         return unverifiable(r, "the entry has no password");
-    return compare_in_pool(r, false);
+    return compare_with_entry(r, false);
 }
 
 /* ---- the question ---- */
