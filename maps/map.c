@@ -25,9 +25,9 @@ bool map_verifies(const struct map *map)
     return map->kind->verify;
 }
 
-enum map_result map_verify(struct map *map, struct map_ask *ask, struct str password, bool pretend)
+enum map_result map_verify(struct map *map, struct map_ask *ask, struct str password)
 {
-    return map->kind->verify(map, ask, password, pretend);
+    return map->kind->verify(map, ask, password);
 }
 
 void map_cancel(struct map_ask *ask)

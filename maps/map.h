@@ -91,8 +91,7 @@ struct map_kind {
     /* As map_lookup. */
     enum map_result (*lookup)(struct map *map, struct map_ask *ask);
     /* As map_verify. NULL: `entry.passwords` are to be compared. */
-    enum map_result (*verify)(struct map *map, struct map_ask *ask, struct str password,
-                              bool pretend);
+    enum map_result (*verify)(struct map *map, struct map_ask *ask, struct str password);
     /* As map_cancel. NULL: it never answers MAP_PENDING. */
     void (*cancel)(struct map_ask *ask);
     void (*free)(struct map *map);
@@ -113,9 +112,8 @@ enum map_result map_lookup(struct map *map, struct map_ask *ask);
 bool map_verifies(const struct map *map);
 
 /* Has MAP check PASSWORD (not empty; not needed after the return) for what its lookup found last
- * by ASK: MAP_FOUND for right, MAP_NOT_FOUND for wrong, MAP_TEMPORARY or MAP_PENDING. With PRETEND
- * nothing was found: it takes the time that a wrong password takes, and is never MAP_FOUND. */
-enum map_result map_verify(struct map *map, struct map_ask *ask, struct str password, bool pretend);
+ * by ASK: MAP_FOUND for right, MAP_NOT_FOUND for wrong, MAP_TEMPORARY or MAP_PENDING. */
+enum map_result map_verify(struct map *map, struct map_ask *ask, struct str password);
 
 /* Forgets what is under way for ASK; `done` will not be called. Harmless where nothing is. */
 void map_cancel(struct map_ask *ask);

@@ -7,7 +7,6 @@
 
 #include "auth/directory_command.h"
 #include "auth/placeholder.h"
-#include "base/id.h"
 #include "base/mem.h"
 
 #include <stdarg.h>
@@ -290,24 +289,10 @@ static void bound(struct directory_ask *question, const struct directory_answer 
     ask->done(ask, judge_bind(ask, answer));
 }
 
-/* Nobody's DN: a bind that takes its time. */
-static void pretend_dn(struct map_ask *ask)
-{
-    char id[17];
-    struct question q;
-    id_make(id);
-    if (!expand(ask, &q))
-        q.base[0] = 0;
-    snprintf(ask->dn, sizeof ask->dn, "cn=%s%s%.900s", id, *q.base ? "," : "", q.base);
-}
-
-static enum map_result verify(struct map *map, struct map_ask *ask, struct str password,
-                              bool pretend)
+static enum map_result verify(struct map *map, struct map_ask *ask, struct str password)
 {
     struct map_ldap *m = (struct map_ldap *)map;
     struct directory_answer answer;
-    if (pretend)
-        pretend_dn(ask);
     ask->question.done = bound;
     if (directory_bind(m->directory, ask->worker, ask->dn, password, &ask->question, &answer) ==
         DIRECTORY_PENDING)

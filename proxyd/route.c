@@ -4,7 +4,8 @@
  * what one has found is verified (verify), by the map itself or by comparing passwords in the
  * thread pool, and is then the answer (found). Whoever is refused here costs as much time as a
  * wrong password: a login that is unknown, or has no password, is compared with one that nobody
- * has, and nobody is refused by what a cache says. */
+ * has, nobody is refused by what a cache says, and refusals leave at the strokes of a slow clock.
+ */
 #include "route.h"
 
 #include "auth/password.h"
@@ -13,10 +14,14 @@
 #include <string.h>
 
 enum {
-    JOBS_MAX = 256
-}; /* comparisons under way in the process; a login more is told to come later */
+    JOBS_MAX = 256, /* comparisons under way in the process; a login more is told to come later */
+    STROKE = 100    /* ms: refusals come so long after the question, or a multiple of it */
+};
 
 static atomic_uint jobs;
+
+/* How long maps that verify passwords themselves took of late to refuse one, in ms. */
+static atomic_uint refusal_took;
 
 /* A comparison in the thread pool, with copies of all that it needs: a session may end meanwhile.
  */
@@ -43,6 +48,25 @@ static enum route_result refuse(struct route *r, enum verdict verdict, const cha
     r->verdict = verdict;
     r->why = why;
     return end(r, ROUTE_FAILED);
+}
+
+static void stroke(struct timer *timer)
+{
+    struct route *r = (struct route *)((char *)timer - offsetof(struct route, late));
+    end(r, ROUTE_FAILED);
+    r->done(r);
+}
+
+/* Refuses a login that was to be verified here, at a time that does not tell how far it came: what
+ * took TOOK ms. */
+static enum route_result refuse_late(struct route *r, const char *why, uint64_t took)
+{
+    struct worker *w = r->ask.worker;
+    uint64_t due = r->asked + (took / STROKE + 1) * STROKE;
+    refuse(r, VERDICT_AUTH_FAILED, why);
+    r->late.fire = stroke;
+    worker_timer(w, &r->late, due > w->now ? due - w->now : 0);
+    return end(r, ROUTE_PENDING);
 }
 
 static struct map *map_of(const struct route *r)
@@ -125,17 +149,19 @@ static bool ask_afresh(struct route *r)
 
 static enum route_result judge(struct route *r, enum password_result result, bool pretend)
 {
+    uint64_t took = r->ask.worker->now - r->asked;
     if (pretend)
-        return refuse(r, VERDICT_AUTH_FAILED, r->why);
+        return refuse_late(r, r->why, took);
     if (result == PASSWORD_MATCH) {
         r->verified = true;
         return found(r);
     }
     if (ask_afresh(r))
         return ask_maps(r);
-    return refuse(r, VERDICT_AUTH_FAILED,
-                  result == PASSWORD_WRONG ? "wrong password"
-                                           : "the stored password is of no known scheme");
+    return refuse_late(r,
+                       result == PASSWORD_WRONG ? "wrong password"
+                                                : "the stored password is of no known scheme",
+                       took);
 }
 
 static void compared(uv_work_t *request, int status)
@@ -198,33 +224,34 @@ static enum route_result judged_by_map(struct route *r, enum map_result result)
     case MAP_FOUND:
         return judge(r, PASSWORD_MATCH, false);
     case MAP_NOT_FOUND:
-        return judge(r, PASSWORD_WRONG, !r->map);
+        atomic_store(&refusal_took, (unsigned)(r->ask.worker->now - r->asked));
+        return judge(r, PASSWORD_WRONG, false);
     default:
         return refuse(r, VERDICT_TEMPORARY, r->ask.why);
     }
 }
 
-/* A login that cannot be verified here: refused, after the time that it takes where it can. A bind
- * takes another time than a hash: pretended is what the last map asked would have done. */
+/* A login that cannot be verified here: refused, after the time that it takes where it can. Where
+ * the last map asked would have verified it itself, that is waited for: a bind as nobody would be
+ * quicker than one as somebody. */
 static enum route_result unverifiable(struct route *r, const char *why)
 {
-    struct map *last = r->service->map_count ? map_of(r) : NULL;
     r->why = why;
-    if (!last || !map_verifies(last))
+    if (!r->service->map_count || !map_verifies(map_of(r)))
         return compare_with_entry(r, true);
-    r->map = NULL;
-    return judged_by_map(r, map_verify(last, &r->ask, buf_str(&r->creds->secret), true));
+    uint64_t took = r->ask.worker->now - r->asked, usual = atomic_load(&refusal_took);
+    return refuse_late(r, why, took > usual ? took : usual);
 }
 
 static enum route_result verify(struct route *r)
 {
     struct map *map = map_of(r);
     if (r->ask.unchanged)
-        return refuse(r, VERDICT_AUTH_FAILED, "wrong password");
+        return judge(r, PASSWORD_WRONG, false);
     if (r->creds->authcid[0])
         return unverifiable(r, "one login in the name of another cannot be verified here");
     if (map_verifies(map))
-        return judged_by_map(r, map_verify(map, &r->ask, buf_str(&r->creds->secret), false));
+        return judged_by_map(r, map_verify(map, &r->ask, buf_str(&r->creds->secret)));
     if (!r->ask.entry.passwords[0])
         return unverifiable(r, "the entry has no password");
     return compare_with_entry(r, false);
@@ -324,6 +351,7 @@ enum route_result route_start(struct route *r, struct worker *w, const struct co
     r->config = config;
     r->service = service;
     r->creds = creds;
+    r->asked = w->now;
     r->map = NULL;
     r->map_index = 0;
     if (creds->malformed)
@@ -353,6 +381,8 @@ void route_cancel(struct route *r)
         r->job->route = NULL;
     r->job = NULL;
     map_cancel(&r->ask);
+    if (r->ask.worker)
+        worker_timer_clear(r->ask.worker, &r->late);
     free(r->reports);
     r->reports = NULL;
     r->report_count = 0;

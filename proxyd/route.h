@@ -50,6 +50,8 @@ struct route {
     bool verify;                   /* the password is to be verified */
     char email[2 * LOGIN_MAX + 2]; /* %e of the contract, section 3; lower case */
     struct route_job *job;         /* in the thread pool, or NULL */
+    struct timer late;             /* a refusal's */
+    uint64_t asked;                /* ms */
     const struct config *config;
     const struct config_service *service;
     const struct creds *creds;

@@ -117,9 +117,9 @@ static void log_connect(const struct session *s)
 static void log_maps(const struct session *s)
 {
     static const char *const words[] = {[MAP_FOUND] = "found",
-                                        [MAP_NOT_FOUND] = "not found",
+                                        [MAP_NOT_FOUND] = "not_found",
                                         [MAP_AMBIGUOUS] = "ambiguous",
-                                        [MAP_TEMPORARY] = "temporary failure"};
+                                        [MAP_TEMPORARY] = "temporary"};
     const struct route *r = &s->login->route;
     struct log_line l;
     for (size_t i = 0; i < r->report_count; i++) {
