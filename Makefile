@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: ISC
 # One Makefile for everything: it finds its sources itself and builds below build/.
 #
-#   make [SAN=1]        build/proxyd; SAN=1: with ASan and UBSan, below build/san/
+#   make [SAN=1]        build/proxyd and build/proxyctl; SAN=1: with ASan and UBSan, below build/san/
 #   make check [SAN=1]  all tests (scripts/check)
 #   make unit talk fuzz the parts of it that need no servers
 #   make bench          what a login, a round trip and a MiB take, beside nginx where it is installed
@@ -13,7 +13,7 @@ SYSCONFDIR ?= $(if $(filter /usr,$(PREFIX)),/etc,$(PREFIX)/etc)
 FUZZ_SECONDS ?= 5
 CC = gcc
 FUZZ_CC = clang
-PACKAGES = libuv openssl yaml-0.1 libsodium libcrypt ldap lber
+PACKAGES = libuv openssl yaml-0.1 libsodium libcrypt ldap lber jansson
 B := build$(if $(SAN),/san)
 O := $(B)/obj
 , := ,
@@ -28,16 +28,20 @@ ALL_CFLAGS = $(INCLUDE) $(WARN) $(HARDEN) $(CFLAGS) -MMD -MP
 ALL_LDFLAGS = -pie -Wl,-z,relro,-z,now -pthread $(if $(SAN),$(SANITIZE)) $(LDFLAGS)
 LIBS = $(shell pkg-config --libs $(PACKAGES))
 
-MAINS = proxyd/main.c
+MAINS = proxyd/main.c proxyd/admin/proxyctl.c
 SOURCES = $(filter-out $(MAINS),$(wildcard proxyd/*.c proxyd/*/*.c maps/*.c auth/*.c))
 OBJECTS = $(SOURCES:%.c=$(O)/%.o)
 UNIT = $(patsubst %.c,$(O)/%,$(wildcard tests/unit/test_*.c))
 FUZZ = $(patsubst tests/fuzz/%.c,build/fuzz/%,$(wildcard tests/fuzz/fuzz_*.c))
 ALL_C = $(shell git ls-files -co --exclude-standard '*.c' '*.h')
 
-all: $(B)/proxyd $(B)/proxyd.yaml.5
+all: $(B)/proxyd $(B)/proxyctl $(B)/proxyd.yaml.5
 
 $(B)/proxyd: $(O)/proxyd/main.o $(B)/libproxyd.a
+	@echo "  LD $@"
+	@$(CC) $(ALL_LDFLAGS) -o $@ $^ $(LIBS)
+
+$(B)/proxyctl: $(O)/proxyd/admin/proxyctl.o $(B)/libproxyd.a
 	@echo "  LD $@"
 	@$(CC) $(ALL_LDFLAGS) -o $@ $^ $(LIBS)
 
@@ -113,9 +117,12 @@ bench: all $(O)/tests/bench/load $(O)/tests/bench/map_bench
 # ---- the rest ----
 
 install: all
-	install -d $(DESTDIR)$(PREFIX)/sbin $(DESTDIR)$(PREFIX)/share/man/man5 \
+	install -d $(DESTDIR)$(PREFIX)/sbin $(DESTDIR)$(PREFIX)/bin \
+		$(DESTDIR)$(PREFIX)/share/man/man1 $(DESTDIR)$(PREFIX)/share/man/man5 \
 		$(DESTDIR)$(SYSCONFDIR)/proxyd/conf.d $(DESTDIR)$(PREFIX)/lib/systemd/system
 	install -m 755 $(B)/proxyd $(DESTDIR)$(PREFIX)/sbin/proxyd
+	install -m 755 $(B)/proxyctl $(DESTDIR)$(PREFIX)/bin/proxyctl
+	install -m 644 proxyd/proxyctl.1 $(DESTDIR)$(PREFIX)/share/man/man1/proxyctl.1
 	install -m 644 $(B)/proxyd.yaml.5 $(DESTDIR)$(PREFIX)/share/man/man5/proxyd.yaml.5
 	sed 's|/usr/sbin/proxyd|$(PREFIX)/sbin/proxyd|; s|/etc/proxyd|$(SYSCONFDIR)/proxyd|g' \
 		scripts/proxyd.service > $(DESTDIR)$(PREFIX)/lib/systemd/system/proxyd.service

@@ -11,6 +11,7 @@
 
 #include <stdlib.h>
 #include <sys/epoll.h>
+#include <sys/ioctl.h>
 
 #define XXH_INLINE_ALL
 #include <xxhash.h>
@@ -639,18 +640,46 @@ static void message_came(struct connection *n, LDAPMessage *message)
         result_came(n, q, message);
 }
 
-static void ready(struct watch *watch, uint32_t events)
+/* Bytes that libldap has not looked at: in the socket, in its TLS. */
+static int unread(const struct connection *n)
 {
-    struct connection *n = OF(watch, connection, watch);
+    Sockbuf *sb = NULL;
+    int fd = -1, bytes = 0;
+    ldap_get_option(n->ld, LDAP_OPT_DESC, &fd);
+    ldap_get_option(n->ld, LDAP_OPT_SOCKBUF, &sb);
+    ioctl(fd, FIONREAD, &bytes);
+    return bytes + (sb && ber_sockbuf_ctrl(sb, LBER_SB_OPT_DATA_READY, NULL) > 0);
+}
+
+/* All that has come, for there is no event but for what is new. That ldap_result has nothing to
+ * give does not mean that all is read: answers to abandoned searches it drops one a call. Returns
+ * what ldap_result did. */
+static int read_all(struct connection *n)
+{
     struct timeval none = {0, 0};
     LDAPMessage *message;
     int rc = 0;
-    n->blocked = false;
-    while (n->ld && (rc = ldap_result(n->ld, LDAP_RES_ANY, LDAP_MSG_ONE, &none, &message)) > 0) {
-        n->heard = now_ms();
-        message_came(n, message);
-        ldap_msgfree(message);
+    for (int left = -1, before; n->ld; left = before) {
+        rc = ldap_result(n->ld, LDAP_RES_ANY, LDAP_MSG_ONE, &none, &message);
+        if (rc < 0)
+            break;
+        before = -1;
+        if (rc == 0 && ((before = unread(n)) == 0 || before == left))
+            break;
+        if (rc > 0) {
+            n->heard = now_ms();
+            message_came(n, message);
+            ldap_msgfree(message);
+        }
     }
+    return rc;
+}
+
+static void ready(struct watch *watch, uint32_t events)
+{
+    struct connection *n = OF(watch, connection, watch);
+    n->blocked = false;
+    int rc = read_all(n);
     if (n->ld && (rc < 0 || events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR)))
         lose(n, "the server has closed the connection");
     retire_if_done(n);

@@ -189,7 +189,7 @@ static void report(struct map_ask *ask, const struct question *q,
     snprintf(r->server, sizeof r->server, "%s", answer->server ? answer->server : "");
     report_values(r, s, answer->values);
     directory_command_search(r->search_command, sizeof r->search_command, s, server, q->base,
-                             q->filter, ask->query.passwords);
+                             q->filter, ask->query.passwords && !ask->map->kind->verify);
     if (ask->map->kind->verify && r->dn[0])
         directory_command_bind(r->bind_command, sizeof r->bind_command, s, server, r->dn);
     if (result == MAP_FOUND)
@@ -243,28 +243,40 @@ static void found(struct directory_ask *question, const struct directory_answer 
     ask->done(ask, result);
 }
 
+/* Whether a cached answer may not be the last word: a failure that somebody may have mended, and a
+ * login that is to be refused, which must cost the same whether it is unknown or not (route.c). */
+static bool is_doubtful(const struct map_ask *ask, const struct directory_answer *answer,
+                        enum map_result result)
+{
+    if (!answer->cached || answer->stale || result == MAP_FOUND)
+        return false;
+    return result != MAP_NOT_FOUND || ask->query.passwords;
+}
+
+static enum map_result search(struct map_ask *ask, const struct question *q, bool fresh)
+{
+    const struct map_ldap *m = (const struct map_ldap *)ask->map;
+    bool passwords = ask->query.passwords && !m->map.kind->verify;
+    struct directory_answer answer;
+    if (directory_search(m->directory, ask->worker, q->base, q->filter, passwords, fresh,
+                         &ask->question, &answer) == DIRECTORY_PENDING)
+        return MAP_PENDING;
+    enum map_result result = judge(ask, &answer);
+    if (is_doubtful(ask, &answer, result))
+        return search(ask, q, true);
+    if (ask->report)
+        report(ask, q, &answer, result);
+    return result;
+}
+
 static enum map_result lookup(struct map *map, struct map_ask *ask)
 {
-    struct map_ldap *m = (struct map_ldap *)map;
-    struct directory_answer answer;
     struct question q;
+    (void)map;
     if (!expand(ask, &q))
         return fail(ask, MAP_TEMPORARY, "the filter or the base becomes too long");
     ask->question.done = found;
-    bool passwords = ask->query.passwords;
-    enum directory_result said = directory_search(m->directory, ask->worker, q.base, q.filter,
-                                                  passwords && !map->kind->verify, ask->query.fresh,
-                                                  &ask->question, &answer);
-    /* A login that is refused must cost the same whether it is unknown or not: see route.c. */
-    if (said == DIRECTORY_NOT_FOUND && answer.cached && passwords)
-        said = directory_search(m->directory, ask->worker, q.base, q.filter, !map->kind->verify,
-                                true, &ask->question, &answer);
-    if (said == DIRECTORY_PENDING)
-        return MAP_PENDING;
-    enum map_result result = judge(ask, &answer);
-    if (ask->report)
-        report(ask, &q, &answer, result);
-    return result;
+    return search(ask, &q, ask->query.fresh);
 }
 
 static void cancel(struct map_ask *ask)

@@ -510,6 +510,8 @@ static enum session_state do_route(struct session *s)
     const struct route *r = &s->login->route;
     switch (r->result) {
     case ROUTE_PENDING:
+        if (s->client.hung_up)
+            return session_end(s, REASON_CLIENT_CLOSED, "while the maps were asked");
         return SESSION_ROUTE;
     case ROUTE_OK:
         return enter(s);
