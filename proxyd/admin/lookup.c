@@ -40,17 +40,17 @@ const struct config_service *lookup_service(const struct config *config, const c
             return &config->services[i];
         option_near_offer(&near, config->services[i].name);
     }
-    fprintf(out, "proxyctl: there is no service '%s'" OPTION_NEAR_FORMAT "; there are:", name,
+    fprintf(out, "proxyctl: there is no service '%s'" OPTION_NEAR_FORMAT " (services:", name,
             OPTION_NEAR(near));
     for (size_t i = 0; i < config->service_count; i++)
         fprintf(out, " %s", config->services[i].name);
-    putc('\n', out);
+    fputs(")\n", out);
     return NULL;
 }
 
 /* ---- what the routes say ---- */
 
-/* A password is needed here, and nothing has it: what the session would come to, had it asked. */
+/* Why a service that verifies passwords itself refuses a login whatever the password, or NULL. */
 static const char *unverifiable(const struct route *r)
 {
     const struct config_service *service = r->service;
@@ -64,7 +64,7 @@ static const char *unverifiable(const struct route *r)
     return NULL;
 }
 
-/* Where logins go again when the hold is over. */
+/* Where the login goes when the hold is over, as route.c will say it then. */
 static void set_held_target(struct lookup_answer *a, const struct route *r)
 {
     const struct map_entry *entry = &r->ask.entry;
@@ -80,30 +80,40 @@ static void set_held_target(struct lookup_answer *a, const struct route *r)
 
 static void set_target(struct lookup_answer *a, const struct route *r)
 {
-    a->node = r->node_name;
-    a->host = r->host;
-    a->port = r->port;
-    a->login = r->login;
-    a->failover = !r->map;
+    if (r->result == ROUTE_HOLD) {
+        set_held_target(a, r);
+    } else {
+        a->node = r->node_name;
+        a->host = r->host;
+        a->port = r->port;
+        a->login = r->login;
+        a->failover = !r->map;
+    }
+    if (str_starts(str_of(a->host), "unix:"))
+        a->port = 0;
+}
+
+/* Whether a password that is not right ends the login here, and not on the node. */
+static bool password_matters(const struct lookup_answer *a)
+{
+    return a->service->authentication == AUTHENTICATION_PROXY || a->lookup->password.malformed;
 }
 
 static void conclude(struct lookup_answer *a, const struct route *r)
 {
-    const struct lookup *l = a->lookup;
     const struct route *asked = a->check.report_count ? &a->check : &a->where;
     const char *refused = r->result == ROUTE_FAILED ? NULL : unverifiable(r);
-    bool needed = a->service->authentication == AUTHENTICATION_PROXY || l->password.malformed;
     a->reports = asked->reports;
     a->report_count = asked->report_count;
     a->why = refused ? refused : r->why;
-    if (r->result == ROUTE_FAILED || refused)
-        a->told = refused ? VERDICT_AUTH_FAILED : r->verdict;
-    else if (r->result == ROUTE_HOLD)
-        set_held_target(a, r);
-    else
+    if (refused) {
+        a->told = VERDICT_AUTH_FAILED;
+    } else if (r->result == ROUTE_FAILED) {
+        a->told = r->verdict;
+    } else {
         set_target(a, r);
-    if (a->told == VERDICT_OK && needed && a->check.result == ROUTE_FAILED)
-        a->told = a->check.verdict;
+        a->told = password_matters(a) ? a->check.verdict : VERDICT_OK;
+    }
 }
 
 static void judge_password(struct lookup_answer *a)
@@ -126,10 +136,8 @@ static void answered(struct lookup_answer *a, const struct route *r)
 {
     struct lookup *l = a->lookup;
     conclude(a, r);
-    if (--l->pending)
-        return;
-    l->worker->leaving = true;
-    sem_post(&l->answered);
+    if (--l->pending == 0)
+        sem_post(&l->answered);
 }
 
 static void located(struct route *r)
@@ -198,10 +206,10 @@ static void set_creds(struct lookup *l, struct str login, struct str password)
 }
 
 void lookup_ask(struct lookup *l, const struct config *config, const struct config_service *service,
-                struct str login, struct str password)
+                const char *login, struct str password)
 {
-    *l = (struct lookup){.config = config, .post.run = ask_all};
-    set_creds(l, login, password);
+    *l = (struct lookup){.config = config, .typed = login, .post.run = ask_all};
+    set_creds(l, str_of(login), password);
     if (l->login.malformed)
         return;
     l->count = service ? 1 : config->service_count;
@@ -219,9 +227,22 @@ void lookup_ask(struct lookup *l, const struct config *config, const struct conf
 
 /* ---- the end ---- */
 
-static bool join(struct lookup *l)
+/* In the worker. */
+static void forget_all(struct post *post)
+{
+    struct lookup *l = (struct lookup *)((char *)post - offsetof(struct lookup, post));
+    for (size_t i = 0; i < l->count; i++) {
+        route_cancel(&l->answers[i].check);
+        route_cancel(&l->answers[i].where);
+    }
+    l->worker->leaving = true;
+}
+
+static bool end_worker(struct lookup *l)
 {
     struct timespec until;
+    l->post.run = forget_all;
+    worker_post(l->worker, &l->post);
     clock_gettime(CLOCK_MONOTONIC, &until);
     until.tv_sec += PATIENCE;
     if (sem_clockwait(&ended, CLOCK_MONOTONIC, &until) != 0)
@@ -234,12 +255,8 @@ bool lookup_end(struct lookup *l)
 {
     creds_wipe(&l->password);
     creds_wipe(&l->login);
-    if (l->worker && !join(l))
+    if (l->worker && !end_worker(l))
         return false;
-    for (size_t i = 0; i < l->count; i++) {
-        route_cancel(&l->answers[i].check);
-        route_cancel(&l->answers[i].where);
-    }
     free(l->answers);
     return true;
 }

@@ -43,6 +43,7 @@ struct lookup_answer {
 
 struct lookup {
     const struct config *config;
+    const char *typed;     /* the login, as it was given */
     struct creds login;    /* without a password; `malformed`: it is never looked up */
     struct creds password; /* with the password, if there is one; `malformed`: it is never tried */
     bool has_password;
@@ -62,7 +63,7 @@ const struct config_service *lookup_service(const struct config *config, const c
 /* Asks CONFIG's SERVICE (NULL: all of them) for LOGIN, with PASSWORD unless its `p` is NULL, and
  * waits for the answers; a directory has its `timeout` for each of its own. For the main thread. */
 void lookup_ask(struct lookup *l, const struct config *config, const struct config_service *service,
-                struct str login, struct str password);
+                const char *login, struct str password);
 
 /* Ends what lookup_ask began and frees it; the password is wiped. False: a thread is still
  * connecting to a directory that does not answer, and the process has to end without it. */

@@ -220,7 +220,7 @@ static void say_route(FILE *out, const struct lookup_answer *a)
 static void say_answer(FILE *out, const struct lookup_answer *a)
 {
     char *told = told_of(a);
-    say(out, "service %s, login %s", a->service->name, a->lookup->login.login);
+    say(out, "service %s, login %s", a->service->name, a->lookup->typed);
     say_maps(out, a);
     say_password(out, a);
     say_route(out, a);
@@ -358,7 +358,7 @@ void lookup_print_json(const struct lookup *l, FILE *out)
 {
     locale_t old = use_utf8();
     json_t *object = json_object(), *services = json_array();
-    json_object_set_new(object, "login", json_text(l->login.login));
+    json_object_set_new(object, "login", json_text(l->typed));
     json_object_set_new(object, "services", services);
     json_object_set_new(object, "reason", json_text(l->login.malformed ? malformed : NULL));
     for (size_t i = 0; i < l->count; i++)

@@ -19,7 +19,7 @@ static struct {
 
 static int usage(void)
 {
-    fputs("usage: proxyctl [-c PATH] lookup [--service S] [--password-stdin] LOGIN\n"
+    fputs("usage: proxyctl [-c PATH] [--json] lookup [--service S] [--password-stdin] LOGIN\n"
           "  -c PATH           the configuration: a YAML file, or a folder whose *.yaml are read\n"
           "                    in name order (default " DEFAULT_PATH ")\n"
           "  --json            answer in JSON\n"
@@ -75,7 +75,7 @@ static void ask(struct lookup *l, const struct config *config, const struct conf
     struct str password = {0};
     if (arguments.password)
         password = read_line(buffer, sizeof buffer);
-    lookup_ask(l, config, service, str_of(arguments.login), password);
+    lookup_ask(l, config, service, arguments.login, password);
     mem_wipe(buffer, sizeof buffer);
 }
 
