@@ -60,7 +60,7 @@ class DirectoryCase(Case):
 
     def settings(self, kind='ldap_password', authentication='proxy', service=None, **connector):
         """Sections of a configuration where the map `staff` asks the directory, without a cache."""
-        connector = {'timeout': '2s', 'cache': {'found': '0s', 'not_found': '0s'}, **connector}
+        connector = {'timeout': '8s', 'cache': {'found': '0s', 'not_found': '0s'}, **connector}
         service = {'maps': ['staff'], 'authentication': authentication, 'max_auth_errors': 1000,
                    **{'backend': {'port': self.home.port}, **(service or {})}}
         return {'log': {'level': 'debug'}, 'global_': {'workers': {'min': 1, 'max': 1}},

@@ -507,8 +507,8 @@ class Cache(DirectoryCase):
                     getattr(net, end)()
                     net.cut()
                     for login in 'bob@example.org', 'carol@example.org':
-                        self.within(1, self.let_in, p, login)
-                    self.within(1, self.unavailable, p, 'dave@example.org')
+                        self.within(2, self.let_in, p, login)
+                    self.within(2, self.unavailable, p, 'dave@example.org')
 
     def test_passwords_while_the_directory_is_dead(self):
         """What is fresh will do for a right password; what is stale will not, nor for a wrong one."""

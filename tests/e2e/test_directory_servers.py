@@ -21,7 +21,7 @@ class Asking(DirectoryCase):
 
     def through(self, *args, **how):
         """A proxyd that has asked the directory through `net`, once."""
-        p = self.over_ldap(*args, servers=[self.net.url], **how)
+        p = self.over_ldap(*args, servers=[self.net.url], timeout='30s', **how)
         self.let_in(p)
         self.arrived(self.home)
         self.directory.forget()
@@ -65,7 +65,7 @@ class Asking(DirectoryCase):
         self.assertEqual(len(self.connections('search')), 1)
 
     def test_connections_are_bounded(self):
-        p = self.through(connections=3)
+        p = self.through(connections=2)
         self.net.withhold_answers()
         clients = self.ask_all(p, [f'user{n}@example.org' for n in range(60)])
         self.directory.wait('search', 50)
@@ -73,20 +73,24 @@ class Asking(DirectoryCase):
         clients += self.ask_all(p, [f'user{n}@example.org' for n in range(60, 260)])
         for client in clients:
             client.expect(f'a {REFUSED}')
-        self.directory.wait('search', 260)
-        self.assertIn(self.net.accepted, (2, 3))
+        self.assertEqual(len(self.directory.events('search')), 260)
+        self.assertEqual(self.net.accepted, 2)
 
     def test_binds_have_bounded_connections_of_their_own(self):
-        p = self.through('ldap_bind', connections=2, bind_connections=3)
+        p = self.through('ldap_bind', connections=2, bind_connections=3, cache={'found': '1h'})
+        for name in self.users:
+            self.let_in(p, f'{name}@example.org')
+        self.net.withhold_answers()  # now there are only binds to be asked
         clients = [(self.ask(p, f'{name}@example.org', password), words)
                    for password, words in ((PASSWORD, 'OK hello'), (WRONG, REFUSED)) * 10 for name in self.users]
+        self.directory.wait('bind', 5, dn='uid=...')
+        self.net.go_on()
         for client, words in clients:
             client.expect(f'a {words}')
         users = self.connections('bind', dn='uid=...')
-        self.assertEqual(len(self.directory.events('bind', dn='uid=...')), 60)
-        self.assertLessEqual(len(users), 3)
+        self.assertEqual(len(users), 3)
+        self.assertFalse(users & (self.connections('search') | self.connections('bind', dn='cn=proxy,...')))
         self.assertLessEqual(self.net.accepted, 5)
-        self.assertFalse(users & self.connections('search'))
 
     def test_one_bind_at_a_time_on_a_connection(self):
         p = self.through('ldap_bind', bind_connections=1)
@@ -202,8 +206,8 @@ class Failover(DirectoryCase):
         for kind in KINDS:
             with self.subTest(kind=kind):
                 self.nets[0].refuse()
-                p = self.both(kind)
-                self.within(0.5, self.let_in, p)
+                p = self.both(kind, timeout='8s')
+                self.within(2, self.let_in, p)
                 p.wait('ldap', connector='corp', server=self.nets[0].url, level='warning')
                 self.assertEqual(self.asked(self.directory), 0)
                 self.nets[0].start()
@@ -211,13 +215,13 @@ class Failover(DirectoryCase):
     def test_the_first_goes_down(self):
         for kind in KINDS:
             with self.subTest(kind=kind):
-                p = self.both(kind, retry_interval='1m')
+                p = self.both(kind, retry_interval='1m', timeout='8s')
                 self.let_in(p)
                 self.assertEqual(self.asked(self.second), 0)
                 self.nets[0].refuse()
                 self.nets[0].cut()
                 for _ in range(3):
-                    self.within(0.5, self.let_in, p)
+                    self.within(2, self.let_in, p)
                 self.nets[0].start()
                 self.second.forget()
 
@@ -248,8 +252,8 @@ class Failover(DirectoryCase):
                         if connected:
                             self.let_in(p)
                         self.silence(how)
-                        self.within(self.TIMEOUT, self.let_in, p)
-                        self.within(0.3, self.let_in, p, 'bob@example.org')
+                        self.within(self.TIMEOUT + 0.5, self.let_in, p)
+                        self.within(0.45, self.let_in, p)  # it is not tried again
                         p.wait('ldap', connector='corp', server=self.nets[0].url, level='warning')
                         self.hear(how)
 
@@ -316,7 +320,7 @@ class Failover(DirectoryCase):
             for reset in (True, False) * 3:
                 self.let_in(p)
                 self.nets[0].cut(reset)
-                self.within(0.5, self.let_in, p)
+                self.within(2, self.let_in, p)
 
     def test_the_server_closes_idle_connections(self):
         directory = self.new_directory(idle_timeout=1)
@@ -325,7 +329,7 @@ class Failover(DirectoryCase):
             p = self.over_ldap(kind, servers=[directory.url], retry_interval='1m')
             self.let_in(p)
             directory.wait('closed', count=2 if kind == 'ldap_bind' else 1)
-            self.within(0.5, self.let_in, p)
+            self.within(2, self.let_in, p)
 
     def test_a_connection_is_cut_with_questions_under_way(self):
         """They are asked again, on another one."""

@@ -240,6 +240,16 @@ class Passwords(Base):
                 self.assertEqual(line, 'password: right')
                 self.has(answer, password='right', password_reason=None, client_told=None)
 
+    def test_a_line_is_enough(self):
+        """The other side need not close the pipe."""
+        command = [PROGRAM, '-c', self.configured().path, 'lookup', '--password-stdin', 'bob']
+        with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                              stderr=subprocess.DEVNULL, text=True) as process:
+            process.stdin.write(PASSWORD + '\n')
+            process.stdin.flush()
+            self.assertEqual(process.wait(PATIENCE), OK)
+            self.assertIn('password: right\n', process.stdout.read())
+
     def test_wrong(self):
         p = self.configured(pop3={'authentication': 'proxy'})
         for service, told in ('imap', None), ('pop3', '-ERR [AUTH] Authentication failed'):
