@@ -47,8 +47,9 @@ struct connection {
 };
 
 struct channel {
-    struct ring waiting, connections;
-    unsigned count, max, attempts, in_flight;
+    struct ring waiting, connections, trying;
+    unsigned count, max, in_flight;
+    unsigned attempts;   /* of `trying`: those that may still come to something in time */
     uint64_t grow_after; /* ms: a connection more was refused, while others are well */
 };
 
@@ -89,10 +90,12 @@ struct directory_question {
 
 /* An attempt to connect, in the pool. */
 struct attempt {
+    struct ring ring; /* of the channel's */
     uv_work_t work;
     struct directory_client *client;
     struct channel *channel;
     int server;
+    uint64_t started; /* ms */
     uint64_t limit;
     LDAP *ld;
     char error[DIRECTORY_ERROR_MAX];
@@ -382,7 +385,9 @@ static void attempt_ended(uv_work_t *work, int status)
     struct attempt *a = work->data;
     struct directory_client *c = a->client;
     (void)status;
-    a->channel->attempts--;
+    if (a->started)
+        a->channel->attempts--;
+    ring_remove(&a->ring);
     c->worker->busy_tasks--;
     if (a->ld) {
         server_answers(c, a->server);
@@ -416,6 +421,8 @@ static void connect_to(struct directory_client *c, struct channel *channel, int 
     a->channel = channel;
     a->server = server;
     a->limit = patience(c);
+    a->started = now_ms();
+    ring_add_last(&channel->trying, &a->ring);
     channel->attempts++;
     c->worker->busy_tasks++;
     uv_queue_work(&c->worker->uv, &a->work, attempt_run, attempt_ended);
@@ -776,6 +783,22 @@ static void look_at_connections(struct directory_client *c, struct channel *chan
     }
 }
 
+/* Resolving a name has no time limit of its own: whoever is not connected in time is given up, and
+ * the thread of the pool comes back when it may. */
+static void look_at_attempts(struct directory_client *c, struct channel *channel)
+{
+    RING_EACH(ring, &channel->trying)
+    {
+        struct attempt *a = OF(ring, attempt, ring);
+        if (a->started == 0 || now_ms() - a->started < a->limit + PATROL)
+            continue;
+        a->started = 0;
+        channel->attempts--;
+        server_failed(c, a->server, "cannot be connected to in time");
+        dispatch_soon(c);
+    }
+}
+
 /* Back to a server before those that are in use, when it is well or may be tried again. */
 static void look_for_better(struct directory_client *c, struct channel *channel)
 {
@@ -792,7 +815,7 @@ static bool is_idle(const struct directory_client *c)
 {
     bool idle = c->questions == 0 && c->chases == 0 && now_ms() - c->active >= IDLE;
     for (int i = 0; i < CHANNELS; i++)
-        idle &= c->channels[i].count == 0 && c->channels[i].attempts == 0;
+        idle &= c->channels[i].count == 0 && ring_is_empty(&c->channels[i].trying);
     return idle;
 }
 
@@ -821,6 +844,7 @@ static void patrol(struct timer *timer)
     struct directory_client *c = OF(timer, directory_client, patrol);
     for (int i = 0; i < CHANNELS; i++) {
         look_at_connections(c, &c->channels[i]);
+        look_at_attempts(c, &c->channels[i]);
         look_for_better(c, &c->channels[i]);
     }
     if (is_idle(c) && !c->dispatch.next) {
@@ -849,6 +873,7 @@ struct directory_client *directory_client(struct directory *directory, struct wo
     for (int i = 0; i < CHANNELS; i++) {
         ring_init(&c->channels[i].waiting);
         ring_init(&c->channels[i].connections);
+        ring_init(&c->channels[i].trying);
     }
     c->dispatch.run = dispatch;
     c->patrol.fire = patrol;

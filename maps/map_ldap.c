@@ -157,7 +157,7 @@ static void report_values(struct map_report *report, const struct directory_sett
     size_t at = 0, room = sizeof report->attributes;
     for (const char *p = values.p; p < values.p + values.n; p += strlen(p) + 1) {
         const char *value = p + 1, *name = NULL, *hidden = "";
-        int n = (int)strlen(value);
+        int n = (int)strcspn(value, "\r\n"); /* a value must not look like two */
         if (*p == DIRECTORY_VALUE_HOST)
             name = s->attributes.host;
         else if (*p == DIRECTORY_VALUE_LOGIN)

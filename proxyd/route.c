@@ -103,13 +103,10 @@ static void meaning(const void *context, char *host, uint16_t *port)
 
 static enum route_result found(struct route *r)
 {
-    if (r->ask.entry.hold) {
-        r->why = "the mailbox is on hold";
-        return end(r, ROUTE_HOLD);
-    }
     r->login = r->ask.entry.login[0] ? r->ask.entry.login : r->creds->login;
-    r->why = "found";
-    return target(r, r->ask.entry.host, r->ask.entry.port);
+    r->why = r->ask.entry.hold ? "the mailbox is on hold" : "found";
+    target(r, r->ask.entry.host, r->ask.entry.port);
+    return end(r, r->ask.entry.hold ? ROUTE_HOLD : ROUTE_OK);
 }
 
 /* ---- who ---- */

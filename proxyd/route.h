@@ -12,7 +12,7 @@
 
 enum route_result {
     ROUTE_OK,      /* `host`, `port`, `node_name`, `login` are the answer */
-    ROUTE_HOLD,    /* the entry says `hold`: ask again a little later (route_start) */
+    ROUTE_HOLD,    /* the same, but the entry says `hold`: ask again later (route_start) */
     ROUTE_FAILED,  /* `verdict` and `why` */
     ROUTE_PENDING, /* `done` will be called, with `result` set */
 };

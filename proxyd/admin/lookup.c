@@ -64,31 +64,14 @@ static const char *unverifiable(const struct route *r)
     return NULL;
 }
 
-/* Where the login goes when the hold is over, as route.c will say it then. */
-static void set_held_target(struct lookup_answer *a, const struct route *r)
-{
-    const struct map_entry *entry = &r->ask.entry;
-    const struct config_node *node = config_node_find(r->config, str_of(entry->host));
-    a->hold = true;
-    a->node = node ? node->name : NULL;
-    a->host = node ? node->address.host : entry->host;
-    a->port = entry->port ? entry->port
-              : node      ? config_node_port(node, r->service)
-                          : r->service->backend.port;
-    a->login = entry->login[0] ? entry->login : r->creds->login;
-}
-
 static void set_target(struct lookup_answer *a, const struct route *r)
 {
-    if (r->result == ROUTE_HOLD) {
-        set_held_target(a, r);
-    } else {
-        a->node = r->node_name;
-        a->host = r->host;
-        a->port = r->port;
-        a->login = r->login;
-        a->failover = !r->map;
-    }
+    a->hold = r->result == ROUTE_HOLD;
+    a->node = r->node_name;
+    a->host = r->host;
+    a->port = r->port;
+    a->login = r->login;
+    a->failover = !r->map;
     if (str_starts(str_of(a->host), "unix:"))
         a->port = 0;
 }
