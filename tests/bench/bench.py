@@ -6,6 +6,10 @@ idle sessions. `make bench` runs it; load.c is the clients and the node.
 
     bench.py [--proxyd build/proxyd] [--load build/obj/tests/bench/load] [--idle 1000] [--quick]
 
+Where slapd is installed, logins by LDAP too: beside those by a file map, with the searches and binds
+of one login, and how long somebody else waited for the answer to a NOOP at worst (the load, the node,
+slapd and we share a CPU: what the file map shows of it is none of the directory's).
+
 One worker each, no logging, clear text to the node, 127.0.0.1 only; the proxies on one CPU, clients and
 node on another where there is one. The runs of the proxies alternate, so compare within one table. Of
 nginx, the responder that its auth_http asks at every login is not counted.
@@ -25,6 +29,7 @@ import statistics
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
@@ -32,7 +37,8 @@ sys.path.insert(0, os.path.join(ROOT, 'tests', 'e2e'))
 sys.dont_write_bytecode = True
 
 from authority import Authority  # noqa: E402
-from wire import free_port  # noqa: E402
+from directory import PEOPLE, Slapd, find, ldif  # noqa: E402
+from wire import Wire, free_port  # noqa: E402
 
 # (what one is, load's word for it, whether over TLS, how many clients at once)
 WORKS = [
@@ -48,6 +54,7 @@ WORKS = [
 CALLS, USER, KERNEL = EVENTS = ('raw_syscalls:sys_enter', 'instructions:u', 'instructions:k')
 SIGNALS = signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGALRM
 CPUS = sorted(os.sched_getaffinity(0))
+USERS = 2000  # as in load.c
 PATIENCE = 15  # seconds, for what normally takes a moment
 WHOLE_RUN = 110  # seconds, and more for more idle sessions
 
@@ -160,19 +167,64 @@ class Proxy(Running):
 class Proxyd(Proxy):
     name = 'proxyd'
 
+    def maps(self, bench):
+        """Sections of the configuration, and whether passwords are verified here."""
+        return {'maps': {'all': {'type': 'file', 'path': self.write('users.map', '* 127.0.0.1\n')}}}, 'backend'
+
     def configure(self, bench):
         certificate, key = bench.certificate
+        maps, authentication = self.maps(bench)
         return [bench.options.proxyd, '-c', self.write('proxyd.yaml', json.dumps({
             'global': {'workers': {'min': 1, 'max': 1}, 'user': 'root', 'hostname': 'mail.example.org',
                        'shutdown_grace': '0s'},
             'log': {'level': 'error'},
             'tls': {'certificate': certificate, 'key': key},
-            'maps': {'all': {'type': 'file', 'path': self.write('users.map', '* 127.0.0.1\n')}},
+            **maps,
             'services': {'imap': {
+                'authentication': authentication,
                 'listeners': [{'address': f'127.0.0.1:{self.port[False]}', 'tls': 'none'},
                               {'address': f'127.0.0.1:{self.port[True]}', 'tls': 'implicit'}],
                 'maps': ['all'],
                 'backend': {'port': bench.node.imap, 'check': {'interval': '0s'}, 'client_address': 'none'}}}}))]
+
+
+class LdapPassword(Proxyd):
+    """Everybody is looked up and verified by a directory, each time anew."""
+    name, kind = 'ldap_password', 'ldap_password'
+
+    def maps(self, bench):
+        connector = bench.directory.connector(cache={'found': '0s', 'not_found': '0s'}, bind_connections=32)
+        return {'ldap': {'corp': connector}, 'maps': {'all': {'type': self.kind, 'connector': 'corp'}}}, 'proxy'
+
+
+class LdapBind(LdapPassword):
+    name, kind = 'ldap_bind', 'ldap_bind'
+
+
+class Pinger(threading.Thread):
+    """Says NOOP in a session of its own, again and again; `worst` is the longest answer, in ms."""
+
+    def __init__(self, proxy):
+        super().__init__(daemon=True)
+        self.wire = Wire(socket.create_connection(('127.0.0.1', proxy.port[False]), PATIENCE), 'pinger')
+        self.wire.expect('* OK ...')
+        self.wire.ask('a LOGIN user0000@example.org secret', 'a OK ...')
+        self.worst, self.ended = 0, threading.Event()
+
+    def run(self):
+        while not self.ended.wait(0.002):
+            begin = time.monotonic()
+            self.wire.ask('a NOOP', 'a OK...')
+            self.worst = max(self.worst, (time.monotonic() - begin) * 1000)
+
+    def __enter__(self):
+        self.start()
+        return self
+
+    def __exit__(self, *_):
+        self.ended.set()
+        self.join(PATIENCE)
+        self.wire.close()
 
 
 class Nginx(Proxy):
@@ -303,6 +355,39 @@ class Bench:
             proxies = [stack.enter_context(kind(self)) for kind in self.kinds]
             return [(name, *self.work(proxies, *how)) for name, *how in WORKS]
 
+    def start_directory(self, stack):
+        """A slapd with everybody whom load.c knows."""
+        self.directory = Slapd(os.path.join(self.folder, 'slapd'))
+        people = ''.join(ldif(f'uid=user{n:04},{PEOPLE}', objectClass=['inetOrgPerson', 'inetLocalMailRecipient'],
+                              uid=f'user{n:04}', cn='user', sn='user', mail=f'user{n:04}@example.org',
+                              mailHost='127.0.0.1', userPassword='secret') for n in range(USERS))
+        with open(os.path.join(self.directory.folder, 'first.ldif'), 'a') as file:
+            file.write(people)
+        self.directory.start()
+        stack.callback(self.directory.stop)
+
+    def asked(self, proxy):
+        """Searches and binds for one login, and the worst NOOP of somebody else meanwhile, in ms."""
+        how = 'login', False, 50, self.milliseconds
+        with Load(self, proxy, *how) as load, Pinger(proxy) as pinger:
+            count, _ = load.go()
+        if proxy.name == 'proxyd':
+            return [0, 0, pinger.worst]
+        self.directory.settle()
+        self.directory.forget()
+        with Load(self, proxy, *how) as load:
+            count, _ = load.go()
+        self.directory.settle()
+        return [len(self.directory.events(what)) / count for what in ('search', 'bind')] + [pinger.worst]
+
+    def ldap(self):
+        """Rows: a map's kind and its figures."""
+        with contextlib.ExitStack() as stack:
+            self.start_directory(stack)
+            proxies = [stack.enter_context(kind(self)) for kind in (Proxyd, LdapPassword, LdapBind)]
+            figures = zip(*self.work(proxies, 'login', False, 50))
+            return [(proxy.name, *each, *self.asked(proxy)) for proxy, each in zip(proxies, figures)]
+
     def idle(self, kind, tls):
         """Bytes a session, of a proxy that is new: an old one has freed memory at hand."""
         with kind(self) as proxy, Load(self, proxy, 'idle', tls, 50, self.options.idle) as load:
@@ -312,6 +397,13 @@ class Bench:
                 return (proxy.settled() - before) / count
             except PermissionError:  # we are not root, and the proxy allows no looking into it
                 return None
+
+
+def has_slapd():
+    try:
+        return find('slapd')
+    except FileNotFoundError:
+        return None
 
 
 def number(value):
@@ -343,6 +435,10 @@ def print_all(bench):
     for what, micros, *figures in bench.works():
         rows.append([what, *map(number, micros), *ratio(micros), *(number(each) for pair in figures for each in pair)])
     print_table(rows)
+    if has_slapd():
+        rows = [['IMAP login by', *sum(heads, [])[::len(heads[0])], 'searches', 'binds', 'worst NOOP meanwhile, ms']]
+        rows += [[{'proxyd': 'file map'}.get(name, name), *map(number, figures)] for name, *figures in bench.ldap()]
+        print_table(rows)
     rows = [[f'user memory of one of {bench.options.idle} idle sessions', 'bytes', *theirs, *over]]
     for what, tls in ('plain', False), ('TLS 1.3', True):
         memory = [bench.idle(kind, tls) for kind in bench.kinds]

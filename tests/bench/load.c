@@ -28,7 +28,7 @@
 #include <sys/time.h>
 #include <unistd.h>
 
-enum { MIB = 1 << 20, LINE = 1024, PATIENCE_SECONDS = 10, MAX_CLIENTS = 1000 };
+enum { MIB = 1 << 20, LINE = 1024, PATIENCE_SECONDS = 10, MAX_CLIENTS = 1000, USERS = 2000 };
 
 /* What carries a MiB: the node's answer to a FETCH, and the client's APPEND. */
 struct message {
@@ -353,6 +353,8 @@ static void start_tls(struct session *s)
 
 static void log_in(struct session *s)
 {
+    static atomic_uint users; /* each one is another, for a directory is asked once for equals */
+    char login[LINE];
     struct sockaddr_in address = loopback(job.port);
     struct timeval patience = {.tv_sec = PATIENCE_SECONDS};
     s->fd = socket(AF_INET, SOCK_STREAM, 0);
@@ -364,7 +366,9 @@ static void log_in(struct session *s)
     if (job.tls)
         start_tls(s);
     ask(s, "", "* OK");
-    ask(s, "a LOGIN user@example.org secret\r\n", "a OK");
+    snprintf(login, sizeof login, "a LOGIN user%04u@example.org secret\r\n",
+             atomic_fetch_add(&users, 1) % USERS);
+    ask(s, login, "a OK");
 }
 
 /* Waits for the proxy to close, so that the login is paid for in full. */

@@ -57,6 +57,7 @@ rootpw {root_password}
 directory {folder}/data
 maxsize 16777216
 dbnosync
+index mail,uid eq
 access to attrs=userPassword {password_readers} by anonymous auth by * none
 access to * by {readers} read by * none
 '''
