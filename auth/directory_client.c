@@ -783,6 +783,13 @@ static void look_at_connections(struct directory_client *c, struct channel *chan
     }
 }
 
+/* Often enough that what is silent is left in time. */
+static uint64_t patrol_interval(const struct directory_client *c)
+{
+    uint64_t often = patience(c) / 4;
+    return often < PATROL ? often : PATROL;
+}
+
 /* Resolving a name has no time limit of its own: whoever is not connected in time is given up, and
  * the thread of the pool comes back when it may. */
 static void look_at_attempts(struct directory_client *c, struct channel *channel)
@@ -790,7 +797,7 @@ static void look_at_attempts(struct directory_client *c, struct channel *channel
     RING_EACH(ring, &channel->trying)
     {
         struct attempt *a = OF(ring, attempt, ring);
-        if (a->started == 0 || now_ms() - a->started < a->limit + PATROL)
+        if (a->started == 0 || now_ms() - a->started < a->limit + patrol_interval(c))
             continue;
         a->started = 0;
         channel->attempts--;
@@ -852,7 +859,7 @@ static void patrol(struct timer *timer)
         end_client(&c->guest);
         return;
     }
-    worker_timer(c->worker, &c->patrol, PATROL);
+    worker_timer(c->worker, &c->patrol, patrol_interval(c));
 }
 
 /* ---- the interface ---- */
@@ -878,7 +885,7 @@ struct directory_client *directory_client(struct directory *directory, struct wo
     c->dispatch.run = dispatch;
     c->patrol.fire = patrol;
     worker_keep(w, &c->guest);
-    worker_timer(w, &c->patrol, PATROL);
+    worker_timer(w, &c->patrol, patrol_interval(c));
     return c;
 }
 

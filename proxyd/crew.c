@@ -6,6 +6,8 @@
 
 #include "net/splice.h"
 
+#include <assert.h>
+#include <errno.h>
 #include <string.h>
 
 enum {
@@ -42,28 +44,38 @@ static void thread_end(void)
     stream_thread_end();
 }
 
-static void begin(struct member *m, bool checks)
+/* False: there are no descriptors or threads for it. */
+static bool begin(struct member *m, bool checks)
 {
     if (!m->worker)
         m->worker = worker_start(thread_end);
-    if (!listener_serve(m->worker, crew.config, crew.set, checks)) {
+    if (m->worker && !listener_serve(m->worker, crew.config, crew.set, checks)) {
         worker_join(m->worker); /* it ended in the very moment */
         m->worker = worker_start(thread_end);
-        listener_serve(m->worker, crew.config, crew.set, checks);
+        if (m->worker)
+            listener_serve(m->worker, crew.config, crew.set, checks);
     }
-    m->idle = worker_idle(m->worker);
+    if (m->worker)
+        m->idle = worker_idle(m->worker);
+    return m->worker;
 }
 
-static void grow(void)
+static bool grow(void)
 {
     if (crew.running == MEMBERS_MAX)
-        return;
+        return false;
     struct member *m = &crew.list[crew.running];
-    if (crew.running++ == crew.count) {
+    if (crew.running == crew.count) {
         *m = (struct member){0};
         crew.count++;
     }
-    begin(m, crew.running == 1);
+    if (!begin(m, crew.running == 0)) {
+        *m = crew.list[--crew.count];
+        log_message(LOG_LEVEL_WARNING, "worker", "cannot start one more: %s", strerror(errno));
+        return false;
+    }
+    crew.running++;
+    return true;
 }
 
 static void shrink(void)
@@ -112,8 +124,8 @@ static void balance(void)
     crew.idle_looks = crew.running > 1 && sum < IDLE * (crew.running - 1) ? crew.idle_looks + 1 : 0;
     unsigned min = crew.config->global.workers_min, max = crew.config->global.workers_max;
     if (crew.busy_looks >= BUSY_LOOKS && crew.running < max) {
-        grow();
-        log_message(LOG_LEVEL_INFO, "worker", "all are busy: %u workers now", crew.running);
+        if (grow())
+            log_message(LOG_LEVEL_INFO, "worker", "all are busy: %u workers now", crew.running);
         crew.busy_looks = 0;
     } else if (crew.running > max || (crew.idle_looks >= IDLE_LOOKS && crew.running > min)) {
         shrink();
@@ -144,8 +156,9 @@ void crew_serve(uv_loop_t *loop, struct config *config, struct listen_set *set)
     crew.set = listen_set_ref(set);
     for (unsigned i = 0; i < crew.running; i++)
         listener_serve(crew.list[i].worker, config, set, i == 0);
-    while (crew.running < config->global.workers_min)
-        grow();
+    while (crew.running < config->global.workers_min && grow())
+        ;
+    assert(crew.running > 0); /* without a worker nobody is served */
     if (crew.started) {
         config_unref(old_config);
         listen_set_unref(old_set);

@@ -11,6 +11,8 @@
 #include <stdio.h>
 #include <string.h>
 
+enum { TALK_TURN = 32 }; /* reads after which others have their turn */
+
 static enum link_result fail(struct link *link, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
 
@@ -34,7 +36,7 @@ void link_start(struct link *link, struct worker *w, const struct config_service
     link->ready = ready;
     link->state = LINK_RESOLVE;
     link->tried = 0;
-    link->greeted = false;
+    link->greeted = link->again = false;
     link->error[0] = 0;
     link->deadline = w->now + service->backend.connect_timeout;
     buf_init(&link->in, link->in_space, sizeof link->in_space, PROTO_IN_MAX);
@@ -191,7 +193,8 @@ static enum link_result ended(struct link *link, ssize_t n)
  * for. */
 static enum link_result do_talk(struct link *link)
 {
-    for (;;) {
+    link->again = false;
+    for (unsigned reads = 0;; reads++) {
         enum back_want want =
             link->service->protocol->back_read(&link->back, &link->in, &link->out);
         bool answered_partly = link->greeted && buf_len(&link->out) == 0;
@@ -210,6 +213,9 @@ static enum link_result do_talk(struct link *link)
         case BACK_MORE:
             break;
         }
+        link->again = reads == TALK_TURN;
+        if (link->again)
+            return LINK_MORE;
         ssize_t n = read_more(link);
         if (n == STREAM_AGAIN) {
             if (answered_partly)

@@ -30,6 +30,7 @@ struct link {
     struct node_addresses addresses;
     unsigned tried; /* of them */
     bool greeted;   /* the node has said something: another address would not help */
+    bool again;     /* there is more to be read at once: to be stepped again in this round */
     uint64_t
         deadline; /* ms on the worker's clock; 0: the caller's own holds. At it: link_timed_out */
     struct back back;

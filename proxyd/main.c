@@ -8,6 +8,7 @@
 #include "crew.h"
 #include "listener.h"
 #include "map_watch.h"
+#include "net/splice.h"
 #include "node.h"
 #include "notify.h"
 
@@ -61,7 +62,8 @@ static unsigned raise_descriptor_limit(void)
 
 static unsigned descriptors_besides(unsigned limit)
 {
-    return limit / 4 < 128 ? limit / 4 : 128;
+    unsigned most = 128 + 2 * SPLICE_PIPES_MAX;
+    return limit / 4 < most ? limit / 4 : most;
 }
 
 static void set_session_limit(unsigned limit)
@@ -109,7 +111,7 @@ static int drop_privileges(const struct config *config)
         log_message(LOG_LEVEL_ERROR, "start", "global.user: there is no user '%s'", name);
         return EX_CONFIG;
     }
-    if (config->log.target[0] == '/' && chown(config->log.target, user->pw_uid, user->pw_gid) < 0)
+    if (log_give_to(user->pw_uid, user->pw_gid) < 0)
         log_message(LOG_LEVEL_WARNING, "start", "cannot give %s to %s: it cannot be reopened",
                     config->log.target, name);
     if (initgroups(name, user->pw_gid) < 0 || setgid(user->pw_gid) < 0 ||
@@ -132,7 +134,8 @@ static bool open_log(const struct config *config)
     if (error)
         log_message(LOG_LEVEL_ERROR, "config", "cannot open the log %s: %s", config->log.target,
                     strerror(error));
-    log_set_levels(config->log.level, config->log.events, config->log.event_count);
+    else
+        log_set_levels(config->log.level, config->log.events, config->log.event_count);
     return error == 0;
 }
 
@@ -256,13 +259,20 @@ static void reopen(uv_signal_t *handle, int number)
     log_reopen();
 }
 
+/* Until there is something to reload, and those that mean nothing here. */
+static void ignore_signals(void)
+{
+    static const int numbers[] = {SIGHUP, SIGPIPE, SIGUSR1, SIGUSR2};
+    for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++)
+        signal(numbers[i], SIG_IGN);
+}
+
 static void catch_signals(void)
 {
     static const struct {
         int number;
         uv_signal_cb run;
     } table[] = {{SIGTERM, stop}, {SIGINT, stop}, {SIGHUP, reload}, {SIGUSR1, reopen}};
-    signal(SIGPIPE, SIG_IGN);
     for (size_t i = 0; i < sizeof table / sizeof *table; i++) {
         uv_signal_init(&proxyd.loop, &proxyd.signals[i]);
         uv_signal_start(&proxyd.signals[i], table[i].run, table[i].number);
@@ -312,6 +322,7 @@ static int serve(void)
     struct listen_set *set;
     unsigned limit = raise_descriptor_limit();
     protect_memory();
+    ignore_signals();
     setenv("UV_THREADPOOL_SIZE", POOL_SIZE, 0);
     int status = begin(&config, &set);
     if (status != EX_OK) {

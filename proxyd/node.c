@@ -308,6 +308,7 @@ static void wake_resolve_waiters(struct node *node)
     for (struct node_resolve *next; wait; wait = next) {
         next = wait->next;
         wait->next = NULL;
+        wait->waiting = false;
         worker_post(wait->worker, &wait->post);
     }
 }
@@ -366,9 +367,12 @@ int node_resolve(struct node *node, struct node_addresses *out, struct node_reso
     if (node->addresses.count) {
         *out = node->addresses;
     } else if (node->resolving) {
-        wait->worker = w;
-        wait->next = node->resolve_waiters;
-        node->resolve_waiters = wait;
+        if (!wait->waiting && !wait->post.next) { /* else asked again before it was woken */
+            wait->worker = w;
+            wait->waiting = true;
+            wait->next = node->resolve_waiters;
+            node->resolve_waiters = wait;
+        }
         result = 1;
     } else {
         result = node->resolve_error;
@@ -385,6 +389,7 @@ void node_resolve_cancel(struct node *node, struct node_resolve *wait)
     for (struct node_resolve **at = &node->resolve_waiters; *at; at = &(*at)->next)
         if (*at == wait) {
             *at = wait->next;
+            wait->waiting = false;
             break;
         }
     pthread_mutex_unlock(&node->lock);

@@ -53,6 +53,7 @@ struct node_resolve {
     struct post post; /* `run` is the waiter's; it asks node_resolve again */
     struct worker *worker;
     struct node_resolve *next;
+    bool waiting;
 };
 
 /* Fills OUT: 0. Or 1 while the resolver is being asked: then WAIT's post runs in worker W. Or the
@@ -74,7 +75,7 @@ struct node_ticket {
     struct worker *worker;
     struct node *node;
     struct node_ticket *next, *prev;
-    enum node_ticket_state state;
+    _Atomic enum node_ticket_state state;
 };
 
 /* Asks for a place at NODE: TICKET_GRANTED at once, TICKET_WAITING (T's post will run in W), or

@@ -22,10 +22,12 @@
 #include <unistd.h>
 
 enum {
-    HOLD_POLL = 500,         /* ms between two questions whether a mailbox is still on hold */
-    DRAIN_TIME = 3000,       /* ms that a client has to take our last words */
-    DRAIN_BYTES = 64 * 1024, /* of a client's that are read away meanwhile */
-    HALF_CLOSED_TIME = 30000 /* ms of silence after the node has ended */
+    HOLD_POLL = 500,           /* ms between two questions whether a mailbox is still on hold */
+    DRAIN_TIME = 3000,         /* ms that a client has to take our last words */
+    DRAIN_BYTES = 64 * 1024,   /* of a client's that are read away meanwhile */
+    HALF_CLOSED_TIME = 30000,  /* ms of silence after the node has ended */
+    CLIENT_GONE_TIME = 300000, /* after the client has ended: the node may have work to do */
+    TALK_TURN = 32             /* reads after which others have their turn */
 };
 
 enum session_state {
@@ -435,7 +437,7 @@ static enum session_state ask(struct session *s)
 static enum session_state do_talk(struct session *s)
 {
     struct login *l = s->login;
-    for (;;) {
+    for (unsigned reads = 0;; reads++) {
         stream_push(&s->client);
         if (stream_pending(&s->client))
             return SESSION_TALK; /* who does not take answers gets no more of them */
@@ -455,6 +457,10 @@ static enum session_state do_talk(struct session *s)
             return session_end(s, REASON_TOO_MANY_ERRORS, l->front.reason);
         case FRONT_MORE:
             break;
+        }
+        if (reads == TALK_TURN) {
+            worker_soon(s->worker, &s->post);
+            return SESSION_TALK;
         }
         char *room = buf_room(&l->in, 256);
         if (!room)
@@ -620,20 +626,32 @@ static enum session_state logged_in(struct session *s)
     return SESSION_CARRY;
 }
 
-/* The node's last line, for the log; not if it repeats the password. */
+/* A word of a node that says what kind of refusal it is: a status, a response code ("[LIMIT]",
+ * "[REFERRAL"), an enhanced status code. */
+static bool is_code(struct str word)
+{
+    for (size_t i = 0; i < word.n; i++)
+        if (!strchr("ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-./[]", word.p[i]))
+            return false;
+    return word.n > 0 && word.n <= 40;
+}
+
+/* How the node refused, for the log: the codes of its last line. Its text might repeat what it was
+ * told, the password in whatever form among it; the client gets that, and the log does not. */
 static const char *node_words(const struct login *l, char *text, size_t size)
 {
-    struct str rest = buf_str(&l->link.back.reply), line = rest, secret = buf_str(&l->creds.secret);
-    const char *master = l->link.back.setup.master_password;
+    struct str rest = buf_str(&l->link.back.reply), line = rest;
     size_t used;
     for (struct str next; str_line(rest, &next, &used);) {
         line = next;
         rest = (struct str){rest.p + used, rest.n - used};
     }
-    if ((secret.n && memmem(line.p, line.n, secret.p, secret.n)) ||
-        (master && memmem(line.p, line.n, master, strlen(master))))
+    struct str status = str_word(&line), code = str_word(&line);
+    if (!is_code(status))
         return "the node refused";
-    snprintf(text, size, "%.*s", (int)line.n, line.p);
+    bool more = is_code(code) && (*code.p == '[' || (*code.p >= '0' && *code.p <= '9'));
+    snprintf(text, size, "the node refused: %.*s%s%.*s", (int)status.n, status.p, more ? " " : "",
+             more ? (int)code.n : 0, code.p);
     return text;
 }
 
@@ -651,6 +669,8 @@ static enum session_state do_login(struct session *s)
     case LINK_FAILED:
         return refuse(s, VERDICT_NODE_DOWN, link->error);
     default:
+        if (link->again)
+            worker_soon(s->worker, &s->post);
         return SESSION_LOGIN;
     }
 }
@@ -660,6 +680,15 @@ static enum session_reason lost(const struct session *s)
     if (s->half_closed)
         return s->reason;
     return s->client.failed ? REASON_CLIENT_LOST : REASON_NODE_LOST;
+}
+
+/* ms of silence that are borne: fewer where one side has ended. */
+static uint64_t patience(const struct session *s, enum splice_result up, enum splice_result down)
+{
+    uint64_t idle = s->service->idle_timeout;
+    if (down == SPLICE_ENDED)
+        return HALF_CLOSED_TIME;
+    return up == SPLICE_ENDED && idle > CLIENT_GONE_TIME ? CLIENT_GONE_TIME : idle;
 }
 
 static enum session_state do_carry(struct session *s)
@@ -681,7 +710,7 @@ static enum session_state do_carry(struct session *s)
         node_leave(&s->ticket); /* the node has done with it, whatever the client still does */
     if (up == SPLICE_AGAIN || down == SPLICE_AGAIN)
         worker_soon(s->worker, &s->post);
-    s->deadline = s->active + (down == SPLICE_ENDED ? HALF_CLOSED_TIME : s->service->idle_timeout);
+    s->deadline = s->active + patience(s, up, down);
     return timed_out(s) ? session_end(s, REASON_IDLE_TIMEOUT, NULL) : SESSION_CARRY;
 }
 

@@ -96,14 +96,15 @@ static void round_once(struct worker *w)
     struct epoll_event events[EVENTS];
     bool uv_ready = false;
     int n = wait_for_events(w, events);
+    w->round++;
     uv_update_time(&w->uv);
     w->now = uv_now(&w->uv);
     for (int i = 0; i < n; i++) {
         struct watch *watch = events[i].data.ptr;
-        if (watch)
-            watch->ready(watch, events[i].events);
-        else
+        if (!watch)
             uv_ready = true;
+        else if (watch->since < w->round)
+            watch->ready(watch, events[i].events);
     }
     wheel_run(&w->wheel, w->now);
     if (uv_ready || uv_backend_timeout(&w->uv) == 0)
@@ -138,13 +139,23 @@ static void *run(void *arg)
     return NULL;
 }
 
+static void close_if_open(int fd)
+{
+    if (fd >= 0)
+        close(fd);
+}
+
 struct worker *worker_start(void (*at_end)(void))
 {
     struct worker *w = xcalloc(1, sizeof *w);
     struct epoll_event event = {.events = EPOLLIN, .data.ptr = NULL};
     w->epoll = epoll_create1(EPOLL_CLOEXEC);
-    int failed = uv_loop_init(&w->uv) || uv_async_init(&w->uv, &w->wake, run_posts) ||
-                 w->epoll < 0 ||
+    if (w->epoll < 0 || uv_loop_init(&w->uv)) {
+        close_if_open(w->epoll);
+        free(w);
+        return NULL;
+    }
+    int failed = uv_async_init(&w->uv, &w->wake, run_posts) ||
                  epoll_ctl(w->epoll, EPOLL_CTL_ADD, uv_backend_fd(&w->uv), &event) != 0;
     assert(!failed);
     w->wake.data = w;
@@ -186,6 +197,7 @@ int worker_watch(struct worker *w, int fd, struct watch *watch)
         .events = EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET,
         .data.ptr = watch,
     };
+    watch->since = w->round;
     return epoll_ctl(w->epoll, EPOLL_CTL_ADD, fd, &event) == 0 ? 0 : errno;
 }
 

@@ -28,6 +28,7 @@ enum { WORKER_SCRATCH = 256 * 1024 }; /* bytes */
 
 /* A descriptor's place in the epoll set; part of what it belongs to. */
 struct watch {
+    uint64_t since; /* the round in which it was registered: events of that are another's */
     /* EVENTS as epoll_wait gave them: new since the last call. */
     void (*ready)(struct watch *watch, uint32_t events);
 };
@@ -50,7 +51,8 @@ struct worker {
     int epoll;
     pthread_t thread;
     void (*at_end)(void);
-    uint64_t now; /* ms, of this round */
+    uint64_t now;   /* ms, of this round */
+    uint64_t round; /* its number */
     struct wheel wheel;
     char *scratch; /* WORKER_SCRATCH bytes; nothing stays there from one event to the next */
     struct pool session_pool, login_pool;
@@ -72,7 +74,8 @@ struct worker {
 };
 
 /* Starts a worker; it has no listeners yet and lives until it is `leaving`. AT_END is called last
- * in its thread. For the main thread. */
+ * in its thread. NULL, and errno, when the system has no more descriptors or threads. For the main
+ * thread. */
 struct worker *worker_start(void (*at_end)(void));
 
 /* Whether W has nothing left to do and ends; then worker_join does not wait for long. */

@@ -8,6 +8,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <pthread.h>
 #include <stdarg.h>
 #include <stdatomic.h>
@@ -33,7 +34,7 @@ static struct {
 
 static int open_file(const char *path)
 {
-    return open(path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0640);
+    return open(path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0640);
 }
 
 static void replace_target(int fd, char *path)
@@ -65,6 +66,11 @@ int log_open(const char *name, enum log_format format)
     atomic_store(&target.format, format);
     replace_target(fd, path);
     return 0;
+}
+
+int log_give_to(uid_t user, gid_t group)
+{
+    return target.path ? fchown(target.fd, user, group) : 0;
 }
 
 void log_reopen(void)
@@ -271,10 +277,12 @@ void log_end(struct log_line *l)
         l->text[l->n++] = '}';
     l->text[l->n] = '\n';
     pthread_mutex_lock(&target.lock);
+    struct pollfd out = {.fd = target.fd, .events = POLLOUT};
     if (target.fd < 0)
         syslog(priorities[l->level], "%.*s", (int)l->n, l->text);
-    else if (write(target.fd, l->text, l->n + 1) < 0) {
-        /* a full disk or a closed pipe must not stop the mail: the line is lost */
+    else if (poll(&out, 1, 0) != 1 || write(target.fd, l->text, l->n + 1) < 0) {
+        /* a full disk, a closed pipe or one that nobody reads must not stop the mail: the line is
+         * lost */
     }
     pthread_mutex_unlock(&target.lock);
 }

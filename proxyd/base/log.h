@@ -33,6 +33,9 @@ struct log_line {
  * errno, and then nothing changes. Before the first call: logfmt to standard error. */
 int log_open(const char *target, enum log_format format);
 
+/* Makes the file belong to who will have to open it again; -1 and errno. 0 where there is none. */
+int log_give_to(uid_t user, gid_t group);
+
 /* Opens the file again under its name (after a rotation). */
 void log_reopen(void);
 

@@ -5,6 +5,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <unistd.h>
 
@@ -12,8 +13,7 @@ enum {
     CHUNK_MIN = 16 * 1024, /* a read that fills this is the beginning of a bulk */
     CHUNK_MAX = WORKER_SCRATCH,
     PIPE_SIZE = 1024 * 1024,
-    PIPES_KEPT = 64,       /* empty ones, per thread */
-    PIPES_MAX = 512,       /* in all, per thread: two descriptors each */
+    PIPES_KEPT = 16,       /* empty ones, per thread */
     TURN = 4 * 1024 * 1024 /* bytes after which other sessions have their turn */
 };
 
@@ -25,15 +25,17 @@ struct pipe {
 
 static _Thread_local struct {
     struct pipe *idle;
-    unsigned idle_count, count;
+    unsigned idle_count;
 } pool;
+
+static atomic_uint pipes; /* of all threads */
 
 static void pipe_close(struct pipe *p)
 {
     close(p->read);
     close(p->write);
     free(p);
-    pool.count--;
+    atomic_fetch_sub(&pipes, 1);
 }
 
 static struct pipe *pipe_get(void)
@@ -45,12 +47,13 @@ static struct pipe *pipe_get(void)
         pool.idle_count--;
         return p;
     }
-    if (pool.count == PIPES_MAX || pipe2(fds, O_NONBLOCK | O_CLOEXEC) < 0)
+    if (atomic_fetch_add(&pipes, 1) >= SPLICE_PIPES_MAX || pipe2(fds, O_NONBLOCK | O_CLOEXEC) < 0) {
+        atomic_fetch_sub(&pipes, 1);
         return NULL;
+    }
     int size = fcntl(fds[1], F_SETPIPE_SZ, PIPE_SIZE);
     p = xmalloc(sizeof *p);
     *p = (struct pipe){.read = fds[0], .write = fds[1], .size = size > 0 ? (size_t)size : 65536};
-    pool.count++;
     return p;
 }
 

@@ -12,6 +12,10 @@
 
 struct pipe;
 
+/* Pipes of all threads together, two descriptors each. Where there are no more, bytes are copied.
+ */
+enum { SPLICE_PIPES_MAX = 96 };
+
 /* One direction of a carried connection; all zero at the start. */
 struct splice {
     uint64_t bytes;    /* read from the source so far */

@@ -336,16 +336,20 @@ void stream_tls_client(struct stream *st, struct tls_client *ctx, const char *na
     SSL *ssl = begin_tls(st, ctx->ctx);
     struct addr numeric;
     SSL_set_connect_state(ssl);
-    if (addr_numeric(&numeric, str_of(name), 0)) {
-        if (ctx->verify)
-            X509_VERIFY_PARAM_set1_ip_asc(SSL_get0_param(ssl), name);
-        return;
+    bool good = true;
+    if (str_starts(str_of(name), "unix:")) {
+        name = "localhost"; /* what a certificate for a socket file has to be for */
+    } else if (addr_numeric(&numeric, str_of(name), 0)) {
+        good = !ctx->verify || X509_VERIFY_PARAM_set1_ip_asc(SSL_get0_param(ssl), name);
+        name = NULL;
     }
-    SSL_set_tlsext_host_name(ssl, name);
-    if (ctx->verify) {
+    if (name) {
+        SSL_set_tlsext_host_name(ssl, name);
         SSL_set_hostflags(ssl, X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS);
-        SSL_set1_host(ssl, name);
+        good = !ctx->verify || SSL_set1_host(ssl, name);
     }
+    if (!good)
+        stream_fail(st, EPROTO); /* better none than one that is not verified */
 }
 
 /* What OpenSSL's -1 means. */
@@ -361,6 +365,8 @@ static int tls_result(struct stream *st, int rc)
     default:
         if (st->handshaken && st->at_end && ERR_peek_error() == 0)
             return 0; /* the peer left without close_notify, as many clients do */
+        if (gather.owner == st)
+            push_gathered(); /* the alert, which tells the peer why */
         stream_fail(st, st->error ? st->error : EPROTO);
         return STREAM_FAILED;
     }

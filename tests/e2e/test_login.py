@@ -207,7 +207,19 @@ class AtThePlayedNode(Case):
         wire.imap_login(answer='NO [EXPIRED] %s%n out of date')
         client.expect('x.1 NO [EXPIRED] %s%n out of date')
         wire.expect_end()
-        self.assertIn('out of date', p.wait('login', result='failed')['reason'])
+        self.assertEqual(p.wait('login', result='failed')['reason'], 'the node refused: NO [EXPIRED]')
+
+    def test_what_the_node_repeats_is_not_logged(self):
+        node = self.node()
+        p = self.proxyd(f'* {node.address}')
+        client = self.connect(p)
+        client.expect('* OK ...')
+        repeated = base64.b64encode(f'\0bob\0{WRONG}'.encode()).decode()
+        client.say(f'a LOGIN bob {WRONG}')
+        node.accept().imap_login(answer=f'BAD unknown command: l AUTHENTICATE PLAIN {repeated}')
+        client.expect('a BAD ...')
+        self.assertEqual(p.wait('login', result='failed')['reason'], 'the node refused: BAD')
+        self.assertNotIn(repeated, '\n'.join(p.lines))
 
     def test_the_login_that_the_map_names(self):
         node = self.node()

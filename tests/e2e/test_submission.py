@@ -458,7 +458,7 @@ class AtThePlayedNode(Base):
         wire.smtp_login(answer='535-5.7.8 %s%n out\r\n535 5.7.8 of date')
         client.expect('535-5.7.8 %s%n out', '535 5.7.8 of date')
         wire.expect_end()
-        self.assertEqual(p.wait('login', result='failed')['reason'], '535 5.7.8 of date')
+        self.assertEqual(p.wait('login', result='failed')['reason'], 'the node refused: 535 5.7.8')
         client.ask('MAIL FROM:<>', '530 5.7.0 ...')
 
     def test_the_login_that_the_map_names_and_a_master_user(self):

@@ -4,17 +4,35 @@
 Every wait has a limit (PATIENCE): a test that hangs fails, and says what it was waiting for.
 """
 import base64
+import fcntl
+import functools
+import os
 import random
 import socket
+import tempfile
 import threading
 
 PATIENCE = 10  # seconds
 
 
+@functools.cache
+def ports():
+    """Where this process finds its ports: below those that the kernel gives to clients, and not where
+    another process of the tests looks for its own."""
+    for begin in range(10000, 32000, 1000):
+        slot = open(os.path.join(tempfile.gettempdir(), f'proxyd-test-ports-{begin}'), 'w')
+        try:
+            fcntl.flock(slot, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return slot, range(begin, begin + 1000)  # the lock is kept as long as the file is open
+        except OSError:
+            slot.close()
+    raise AssertionError('too many tests run at the same time')
+
+
 def free_port(used=set()):
-    """A TCP port of 127.0.0.1 that nobody has: below those that the kernel gives to clients."""
+    """A TCP port of 127.0.0.1 that nobody has."""
     while True:
-        port = random.randrange(10000, 32000)
+        port = random.choice(ports()[1])
         with socket.socket() as s:
             try:
                 s.bind(('127.0.0.1', port))
