@@ -13,6 +13,7 @@
 #include "notify.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <grp.h>
 #include <pwd.h>
 #include <signal.h>
@@ -27,6 +28,8 @@
 #define VERSION      "0.1.0"
 #define DEFAULT_PATH "/etc/proxyd/conf.d"
 #define POOL_SIZE    "8" /* threads of the pool: for files, names and passwords */
+
+enum { DESCRIPTORS_AT_ONCE = 65536 }; /* half a MiB of the kernel's memory */
 
 static struct {
     const char *path;
@@ -58,6 +61,16 @@ static unsigned raise_descriptor_limit(void)
     if (setrlimit(RLIMIT_NOFILE, &limit) < 0)
         getrlimit(RLIMIT_NOFILE, &limit);
     return limit.rlim_cur > 1u << 30 ? 1u << 30 : (unsigned)limit.rlim_cur;
+}
+
+/* Makes the kernel's table of descriptors as large as it will have to be, before there are threads:
+ * when it grows later, the accept4 that makes it grow waits for all CPUs, some ten milliseconds. */
+static void grow_descriptor_table(unsigned limit)
+{
+    int last = (int)(limit < DESCRIPTORS_AT_ONCE ? limit : DESCRIPTORS_AT_ONCE) - 1;
+    int fd = fcntl(STDERR_FILENO, F_DUPFD_CLOEXEC, last);
+    if (fd >= 0)
+        close(fd);
 }
 
 static unsigned descriptors_besides(unsigned limit)
@@ -321,6 +334,7 @@ static int serve(void)
     struct config *config;
     struct listen_set *set;
     unsigned limit = raise_descriptor_limit();
+    grow_descriptor_table(limit);
     protect_memory();
     ignore_signals();
     setenv("UV_THREADPOOL_SIZE", POOL_SIZE, 0);
