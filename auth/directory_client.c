@@ -114,8 +114,6 @@ struct chase {
     char texts[];
 };
 
-#define OF(pointer, type, member) ((struct type *)((char *)(pointer)-offsetof(struct type, member)))
-
 static const struct directory_settings *settings_of(const struct directory_client *c)
 {
     return &c->directory->settings;
@@ -290,7 +288,7 @@ static void wait_again(struct directory_question *q, const char *why)
 
 static void free_connection(struct post *post)
 {
-    free(OF(post, connection, post));
+    free(OUTER(post, connection, post));
 }
 
 static void close_connection(struct connection *n)
@@ -307,7 +305,7 @@ static void lose(struct connection *n, const char *why)
 {
     close_connection(n);
     while (!ring_is_empty(&n->sent))
-        wait_again(OF(n->sent.prev, directory_question, ring), why);
+        wait_again(OUTER(n->sent.prev, directory_question, ring), why);
 }
 
 static void retire_if_done(struct connection *n)
@@ -322,8 +320,8 @@ static void leave_server(struct directory_client *c, int server, const char *why
     server_failed(c, server, why);
     for (int i = 0; i < CHANNELS; i++)
         RING_EACH(ring, &c->channels[i].connections)
-    if (OF(ring, connection, ring)->server == server)
-        lose(OF(ring, connection, ring), why);
+    if (OUTER(ring, connection, ring)->server == server)
+        lose(OUTER(ring, connection, ring), why);
 }
 
 /* A better server is there: connections to those behind it end. */
@@ -331,7 +329,7 @@ static void retire_behind(struct channel *channel, int server)
 {
     RING_EACH(ring, &channel->connections)
     {
-        struct connection *n = OF(ring, connection, ring);
+        struct connection *n = OUTER(ring, connection, ring);
         if (n->server > server) {
             n->retiring = true;
             retire_if_done(n);
@@ -375,7 +373,7 @@ static void attempt_run(uv_work_t *work)
 static bool has_connection_to(const struct channel *channel, int server)
 {
     RING_EACH(ring, &channel->connections)
-    if (OF(ring, connection, ring)->server == server)
+    if (OUTER(ring, connection, ring)->server == server)
         return true;
     return false;
 }
@@ -495,7 +493,7 @@ static struct connection *least_busy(const struct channel *channel)
     struct connection *best = NULL;
     RING_EACH(ring, &channel->connections)
     {
-        struct connection *n = OF(ring, connection, ring);
+        struct connection *n = OUTER(ring, connection, ring);
         if (!n->retiring && !n->blocked && n->load < channel->in_flight &&
             (!best || n->load < best->load))
             best = n;
@@ -506,7 +504,7 @@ static struct connection *least_busy(const struct channel *channel)
 static bool has_live(const struct channel *channel)
 {
     RING_EACH(ring, &channel->connections)
-    if (!OF(ring, connection, ring)->retiring)
+    if (!OUTER(ring, connection, ring)->retiring)
         return true;
     return channel->attempts;
 }
@@ -526,14 +524,14 @@ static void grow(struct directory_client *c, struct channel *channel)
 
 static void dispatch(struct post *post)
 {
-    struct directory_client *c = OF(post, directory_client, dispatch);
+    struct directory_client *c = OUTER(post, directory_client, dispatch);
     for (struct channel *channel = c->channels; channel < c->channels + CHANNELS; channel++) {
         struct connection *n;
         while (!ring_is_empty(&channel->waiting) && (n = least_busy(channel)) != NULL)
-            send_on(n, OF(channel->waiting.next, directory_question, ring));
+            send_on(n, OUTER(channel->waiting.next, directory_question, ring));
         grow(c, channel);
         while (!ring_is_empty(&channel->waiting) && !has_live(channel))
-            finish_unanswered(OF(channel->waiting.next, directory_question, ring),
+            finish_unanswered(OUTER(channel->waiting.next, directory_question, ring),
                               "no server answers");
     }
 }
@@ -633,8 +631,8 @@ static void message_came(struct connection *n, LDAPMessage *message)
     struct directory_question *q = NULL;
     int id = ldap_msgid(message), type = ldap_msgtype(message);
     RING_EACH(ring, &n->sent)
-    if (OF(ring, directory_question, ring)->id == id) {
-        q = OF(ring, directory_question, ring);
+    if (OUTER(ring, directory_question, ring)->id == id) {
+        q = OUTER(ring, directory_question, ring);
         break;
     }
     if (id == 0)
@@ -684,7 +682,7 @@ static int read_all(struct connection *n)
 
 static void ready(struct watch *watch, uint32_t events)
 {
-    struct connection *n = OF(watch, connection, watch);
+    struct connection *n = OUTER(watch, connection, watch);
     n->blocked = false;
     int rc = read_all(n);
     if (n->ld && (rc < 0 || events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR)))
@@ -737,7 +735,6 @@ static void start_chase(struct directory_question *q, int server)
     h->question = q;
     h->server = server;
     leave_connection(q);
-    ring_init(&q->ring);
     q->chase = h;
     q->matches = 0;
     buf_clear(&q->values);
@@ -750,7 +747,7 @@ static void start_chase(struct directory_question *q, int server)
 
 static void deadline_over(struct timer *timer)
 {
-    struct directory_question *q = OF(timer, directory_question, deadline);
+    struct directory_question *q = OUTER(timer, directory_question, deadline);
     struct connection *n = q->connection;
     if (n && q->bind) /* a bind cannot be abandoned, and no other may follow it (RFC 4511, 4.2.1) */
         close_connection(n);
@@ -765,7 +762,7 @@ static bool is_silent(const struct connection *n)
 {
     if (n->load == 0)
         return false;
-    uint64_t since = OF(n->sent.next, directory_question, ring)->sent;
+    uint64_t since = OUTER(n->sent.next, directory_question, ring)->sent;
     return now_ms() - (n->heard > since ? n->heard : since) >= patience(n->client);
 }
 
@@ -773,7 +770,7 @@ static void look_at_connections(struct directory_client *c, struct channel *chan
 {
     RING_EACH(ring, &channel->connections)
     {
-        struct connection *n = OF(ring, connection, ring);
+        struct connection *n = OUTER(ring, connection, ring);
         if (is_silent(n)) {
             leave_server(c, n->server, "is silent");
             return; /* others of the ring may be gone too */
@@ -796,7 +793,7 @@ static void look_at_attempts(struct directory_client *c, struct channel *channel
 {
     RING_EACH(ring, &channel->trying)
     {
-        struct attempt *a = OF(ring, attempt, ring);
+        struct attempt *a = OUTER(ring, attempt, ring);
         if (a->started == 0 || now_ms() - a->started < a->limit + patrol_interval(c))
             continue;
         a->started = 0;
@@ -813,7 +810,7 @@ static void look_for_better(struct directory_client *c, struct channel *channel)
     if (server < 0 || channel->attempts || ring_is_empty(&channel->connections))
         return;
     RING_EACH(ring, &channel->connections)
-    if (OF(ring, connection, ring)->server <= server)
+    if (OUTER(ring, connection, ring)->server <= server)
         return;
     connect_to(c, channel, server);
 }
@@ -828,15 +825,15 @@ static bool is_idle(const struct directory_client *c)
 
 static void end_client(struct worker_guest *guest)
 {
-    struct directory_client *c = OF(guest, directory_client, guest);
+    struct directory_client *c = OUTER(guest, directory_client, guest);
     for (int i = 0; i < CHANNELS; i++)
         RING_EACH(ring, &c->channels[i].connections)
         {
-            struct connection *n = OF(ring, connection, ring);
+            struct connection *n = OUTER(ring, connection, ring);
             RING_EACH(sent, &n->sent)
             {
-                detach(OF(sent, directory_question, ring));
-                free_question(OF(sent, directory_question, ring));
+                detach(OUTER(sent, directory_question, ring));
+                free_question(OUTER(sent, directory_question, ring));
             }
             ldap_unbind_ext(n->ld, NULL, NULL);
             free(n);
@@ -848,13 +845,13 @@ static void end_client(struct worker_guest *guest)
 
 static void patrol(struct timer *timer)
 {
-    struct directory_client *c = OF(timer, directory_client, patrol);
+    struct directory_client *c = OUTER(timer, directory_client, patrol);
     for (int i = 0; i < CHANNELS; i++) {
         look_at_connections(c, &c->channels[i]);
         look_at_attempts(c, &c->channels[i]);
         look_for_better(c, &c->channels[i]);
     }
-    if (is_idle(c) && !c->dispatch.next) {
+    if (is_idle(c) && !ring_has(&c->dispatch.ring)) {
         worker_forget(c->worker, &c->guest);
         end_client(&c->guest);
         return;
@@ -868,7 +865,7 @@ struct directory_client *directory_client(struct directory *directory, struct wo
 {
     struct worker_guest *guest = worker_guest(w, directory);
     if (guest)
-        return OF(guest, directory_client, guest);
+        return OUTER(guest, directory_client, guest);
     struct directory_client *c = xcalloc(1, sizeof *c);
     const struct directory_settings *s = &directory->settings;
     c->guest.owner = directory_ref(directory);

@@ -235,7 +235,7 @@ static enum map_result judge(struct map_ask *ask, const struct directory_answer 
 
 static void found(struct directory_ask *question, const struct directory_answer *answer)
 {
-    struct map_ask *ask = (struct map_ask *)((char *)question - offsetof(struct map_ask, question));
+    struct map_ask *ask = OUTER(question, map_ask, question);
     enum map_result result = judge(ask, answer);
     struct question q;
     if (ask->report && expand(ask, &q))
@@ -297,7 +297,7 @@ static enum map_result judge_bind(struct map_ask *ask, const struct directory_an
 
 static void bound(struct directory_ask *question, const struct directory_answer *answer)
 {
-    struct map_ask *ask = (struct map_ask *)((char *)question - offsetof(struct map_ask, question));
+    struct map_ask *ask = OUTER(question, map_ask, question);
     ask->done(ask, judge_bind(ask, answer));
 }
 

@@ -71,20 +71,20 @@ static void judge(struct check *c, enum link_result result)
 
 static void ready(struct watch *watch, uint32_t events)
 {
-    struct check *c = (struct check *)((char *)watch - offsetof(struct check, stream.watch));
+    struct check *c = OUTER(watch, check, stream.watch);
     stream_events(&c->stream, events);
     judge(c, link_step(&c->link));
 }
 
 static void resolved(struct post *post)
 {
-    struct check *c = (struct check *)((char *)post - offsetof(struct check, link.resolve.post));
+    struct check *c = OUTER(post, check, link.resolve.post);
     judge(c, link_step(&c->link));
 }
 
 static void fire(struct timer *timer)
 {
-    struct check *c = (struct check *)((char *)timer - offsetof(struct check, timer));
+    struct check *c = OUTER(timer, check, timer);
     judge(c, link_timed_out(&c->link));
 }
 
@@ -123,7 +123,7 @@ static void begin(struct checker *checker, struct node *node)
 
 static void look(struct timer *timer)
 {
-    struct checker *checker = (struct checker *)((char *)timer - offsetof(struct checker, timer));
+    struct checker *checker = OUTER(timer, checker, timer);
     struct worker *w = checker->worker;
     for (struct node *node; checker->count < CHECKS_MAX && (node = node_check_due(w->now));)
         begin(checker, node);

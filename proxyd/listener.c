@@ -182,7 +182,7 @@ static void pause_accepting(struct worker *w, const char *why)
 
 static void resume(struct timer *timer)
 {
-    struct listeners *ls = (struct listeners *)((char *)timer - offsetof(struct listeners, timer));
+    struct listeners *ls = OUTER(timer, listeners, timer);
     struct worker *w = ls->list[0].worker;
     if (session_total() >= session_limit)
         worker_timer(w, timer, PAUSE);

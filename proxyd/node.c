@@ -367,7 +367,8 @@ int node_resolve(struct node *node, struct node_addresses *out, struct node_reso
     if (node->addresses.count) {
         *out = node->addresses;
     } else if (node->resolving) {
-        if (!wait->waiting && !wait->post.next) { /* else asked again before it was woken */
+        if (!wait->waiting &&
+            !ring_has(&wait->post.ring)) { /* else asked again before it was woken */
             wait->worker = w;
             wait->waiting = true;
             wait->next = node->resolve_waiters;

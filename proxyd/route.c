@@ -52,7 +52,7 @@ static enum route_result refuse(struct route *r, enum verdict verdict, const cha
 
 static void stroke(struct timer *timer)
 {
-    struct route *r = (struct route *)((char *)timer - offsetof(struct route, late));
+    struct route *r = OUTER(timer, route, late);
     end(r, ROUTE_FAILED);
     r->done(r);
 }
@@ -319,7 +319,7 @@ static enum route_result ask_maps(struct route *r)
 
 static void told(struct map_ask *ask, enum map_result map_says)
 {
-    struct route *r = (struct route *)((char *)ask - offsetof(struct route, ask));
+    struct route *r = OUTER(ask, route, ask);
     enum route_result result;
     if (r->verifying) {
         r->verifying = false;

@@ -86,12 +86,6 @@ static atomic_uint total;
 
 static void session_step(struct session *s);
 
-static struct session *session_of(void *member, size_t offset)
-{
-    return (struct session *)((char *)member - offset);
-}
-#define SESSION_OF(member, name) session_of(member, offsetof(struct session, name))
-
 /* ---- the log ---- */
 
 static bool log_session(struct log_line *l, const struct session *s, enum log_level level,
@@ -224,7 +218,7 @@ static void forget_node(struct session *s)
 
 static void session_free(struct post *post)
 {
-    struct session *s = SESSION_OF(post, post);
+    struct session *s = OUTER(post, session, post);
     pool_put(&s->worker->session_pool, s);
 }
 
@@ -415,7 +409,7 @@ static enum session_state start_tls(struct session *s)
 
 static void routed(struct route *r)
 {
-    struct login *l = (struct login *)((char *)r - offsetof(struct login, route));
+    struct login *l = OUTER(r, login, route);
     session_step(l->session);
 }
 
@@ -493,7 +487,7 @@ static enum session_state refuse(struct session *s, enum verdict verdict, const 
 
 static void place_granted(struct post *post)
 {
-    session_step(SESSION_OF(post, ticket.post));
+    session_step(OUTER(post, session, ticket.post));
 }
 
 static enum session_state enter(struct session *s)
@@ -546,15 +540,15 @@ static enum session_state do_hold(struct session *s)
 
 static void connected(struct watch *watch, uint32_t events)
 {
-    struct session *s = SESSION_OF(watch, node.watch);
+    struct session *s = OUTER(watch, session, node.watch);
     stream_events(&s->node, events);
     session_step(s);
 }
 
 static void resolved(struct post *post)
 {
-    struct link *link = (struct link *)((char *)post - offsetof(struct link, resolve.post));
-    struct login *l = (struct login *)((char *)link - offsetof(struct login, link));
+    struct link *link = OUTER(post, link, resolve.post);
+    struct login *l = OUTER(link, login, link);
     session_step(l->session);
 }
 
@@ -739,7 +733,7 @@ static void arm(struct session *s)
     uint64_t due = s->deadline, last = s->started + s->service->login_timeout;
     if (s->login && (due == 0 || last < due))
         due = last;
-    if (!s->timer.next || due < s->timer.due)
+    if (!ring_has(&s->timer.ring) || due < s->timer.due)
         worker_timer(s->worker, &s->timer, due > s->worker->now ? due - s->worker->now : 0);
 }
 
@@ -767,17 +761,17 @@ static void session_step(struct session *s)
 
 static void again(struct post *post)
 {
-    session_step(SESSION_OF(post, post));
+    session_step(OUTER(post, session, post));
 }
 
 static void fire(struct timer *timer)
 {
-    session_step(SESSION_OF(timer, timer));
+    session_step(OUTER(timer, session, timer));
 }
 
 static void client_ready(struct watch *watch, uint32_t events)
 {
-    struct session *s = SESSION_OF(watch, client.watch);
+    struct session *s = OUTER(watch, session, client.watch);
     stream_events(&s->client, events);
     session_step(s);
 }

@@ -14,36 +14,16 @@
 
 enum { EVENTS = 256 };
 
-static void ring_init(struct post *head)
-{
-    head->next = head->prev = head;
-}
-
-static void ring_add(struct post *head, struct post *p)
-{
-    p->next = head;
-    p->prev = head->prev;
-    head->prev->next = p;
-    head->prev = p;
-}
-
-static void ring_remove(struct post *p)
-{
-    p->next->prev = p->prev;
-    p->prev->next = p->next;
-    p->next = p->prev = NULL;
-}
-
 /* The oldest post of the ring that other threads fill, one at a time: until it is out of there
  * worker_unpost can take it back. */
 static struct post *next_post(struct worker *w)
 {
     pthread_mutex_lock(&w->lock);
-    struct post *p = w->posts.next;
-    if (p != &w->posts)
-        ring_remove(p);
+    struct ring *ring = ring_is_empty(&w->posts) ? NULL : w->posts.next;
+    if (ring)
+        ring_remove(ring);
     pthread_mutex_unlock(&w->lock);
-    return p != &w->posts ? p : NULL;
+    return ring ? OUTER(ring, post, ring) : NULL;
 }
 
 static void run_posts(uv_async_t *wake)
@@ -56,13 +36,11 @@ static void run_posts(uv_async_t *wake)
 /* Only what was asked for up to now: a post that asks again has its turn in the next round. */
 static void run_soon(struct worker *w)
 {
-    if (w->soon.next == &w->soon)
-        return;
-    struct post *last = w->soon.prev;
-    for (bool end = false; !end;) {
-        struct post *p = w->soon.next;
-        end = p == last;
-        ring_remove(p);
+    struct ring posts;
+    ring_take(&posts, &w->soon);
+    while (!ring_is_empty(&posts)) {
+        struct post *p = OUTER(posts.next, post, ring);
+        ring_remove(&p->ring);
         p->run(p);
     }
 }
@@ -71,7 +49,7 @@ static void run_soon(struct worker *w)
 static int patience(struct worker *w)
 {
     int uv = uv_backend_timeout(&w->uv);
-    if (w->soon.next != &w->soon)
+    if (!ring_is_empty(&w->soon))
         return 0;
     if (w->wheel.count == 0)
         return uv;
@@ -115,10 +93,10 @@ static void round_once(struct worker *w)
 /* Nothing is left to do, and from now on nothing can be asked for. */
 static bool finished(struct worker *w)
 {
-    if (!w->leaving || w->session_count || w->busy_tasks || w->soon.next != &w->soon)
+    if (!w->leaving || w->session_count || w->busy_tasks || !ring_is_empty(&w->soon))
         return false;
     pthread_mutex_lock(&w->lock);
-    w->ended = w->posts.next == &w->posts;
+    w->ended = ring_is_empty(&w->posts);
     pthread_mutex_unlock(&w->lock);
     return w->ended;
 }
@@ -139,19 +117,14 @@ static void *run(void *arg)
     return NULL;
 }
 
-static void close_if_open(int fd)
-{
-    if (fd >= 0)
-        close(fd);
-}
-
 struct worker *worker_start(void (*at_end)(void))
 {
     struct worker *w = xcalloc(1, sizeof *w);
     struct epoll_event event = {.events = EPOLLIN, .data.ptr = NULL};
     w->epoll = epoll_create1(EPOLL_CLOEXEC);
     if (w->epoll < 0 || uv_loop_init(&w->uv)) {
-        close_if_open(w->epoll);
+        if (w->epoll >= 0)
+            close(w->epoll);
         free(w);
         return NULL;
     }
@@ -204,10 +177,10 @@ int worker_watch(struct worker *w, int fd, struct watch *watch)
 bool worker_post(struct worker *w, struct post *p)
 {
     pthread_mutex_lock(&w->lock);
-    assert(!p->next);
+    assert(!ring_has(&p->ring));
     bool runs = !w->ended;
     if (runs) {
-        ring_add(&w->posts, p);
+        ring_add_last(&w->posts, &p->ring);
         uv_async_send(&w->wake); /* under the lock: the handle is closed once `ended` is set */
     }
     pthread_mutex_unlock(&w->lock);
@@ -217,15 +190,14 @@ bool worker_post(struct worker *w, struct post *p)
 void worker_unpost(struct worker *w, struct post *p)
 {
     pthread_mutex_lock(&w->lock);
-    if (p->next)
-        ring_remove(p);
+    ring_remove(&p->ring);
     pthread_mutex_unlock(&w->lock);
 }
 
 void worker_soon(struct worker *w, struct post *p)
 {
-    if (!p->next)
-        ring_add(&w->soon, p);
+    if (!ring_has(&p->ring))
+        ring_add_last(&w->soon, &p->ring);
 }
 
 void worker_timer(struct worker *w, struct timer *t, uint64_t ms)

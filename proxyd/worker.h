@@ -14,6 +14,7 @@
 #define WORKER_H
 
 #include "base/mem.h"
+#include "base/ring.h"
 #include "base/wheel.h"
 
 #include <pthread.h>
@@ -35,7 +36,7 @@ struct watch {
 
 /* Something to be run by a worker; part of what it is about, so that asking for it cannot fail. */
 struct post {
-    struct post *next, *prev; /* NULL: not under way */
+    struct ring ring; /* in none: not under way */
     void (*run)(struct post *post);
 };
 
@@ -66,10 +67,10 @@ struct worker {
     struct worker_guest *guests;
 
     _Atomic uint64_t idle, waiting_since; /* ns; the latter 0 while it does not wait */
-    struct post soon;                     /* ring: to be run in this round */
+    struct ring soon;                     /* posts to be run in this round */
     uv_async_t wake;
     pthread_mutex_t lock;
-    struct post posts; /* ring, under the lock: from other threads */
+    struct ring posts; /* under the lock: from other threads */
     bool ended;        /* under the lock: takes no posts any more */
 };
 

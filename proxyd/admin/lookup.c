@@ -125,8 +125,7 @@ static void answered(struct lookup_answer *a, const struct route *r)
 
 static void located(struct route *r)
 {
-    struct lookup_answer *a =
-        (struct lookup_answer *)((char *)r - offsetof(struct lookup_answer, where));
+    struct lookup_answer *a = OUTER(r, lookup_answer, where);
     answered(a, r);
 }
 
@@ -149,8 +148,7 @@ static bool is_stuck(const struct route *r)
 
 static void checked(struct route *r)
 {
-    struct lookup_answer *a =
-        (struct lookup_answer *)((char *)r - offsetof(struct lookup_answer, check));
+    struct lookup_answer *a = OUTER(r, lookup_answer, check);
     judge_password(a);
     if (r->result == ROUTE_FAILED && !is_stuck(r))
         locate(a);
@@ -171,7 +169,7 @@ static void check(struct lookup_answer *a)
 /* In the worker. */
 static void ask_all(struct post *post)
 {
-    struct lookup *l = (struct lookup *)((char *)post - offsetof(struct lookup, post));
+    struct lookup *l = OUTER(post, lookup, post);
     l->pending = l->count;
     for (size_t i = 0; i < l->count; i++)
         (l->has_password ? check : locate)(&l->answers[i]);
@@ -213,7 +211,7 @@ void lookup_ask(struct lookup *l, const struct config *config, const struct conf
 /* In the worker. */
 static void forget_all(struct post *post)
 {
-    struct lookup *l = (struct lookup *)((char *)post - offsetof(struct lookup, post));
+    struct lookup *l = OUTER(post, lookup, post);
     for (size_t i = 0; i < l->count; i++) {
         route_cancel(&l->answers[i].check);
         route_cancel(&l->answers[i].where);

@@ -15,6 +15,10 @@ char *xstrdup(const char *text);
 char *xstrndup(const char *text, size_t size);
 char *xasprintf(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
+/* The struct TYPE of which what POINTER points to is the MEMBER. */
+#define OUTER(pointer, type, member)                                                               \
+    ((struct type *)((char *)(pointer)-offsetof(struct type, member)))
+
 /* Overwrites SIZE bytes at P in a way that the compiler does not leave out. */
 void mem_wipe(void *p, size_t size);
 

@@ -4,47 +4,38 @@
  * passed over until then. */
 #include "base/wheel.h"
 
+#include "base/mem.h"
+
 void wheel_init(struct wheel *w, uint64_t now)
 {
     for (size_t i = 0; i < WHEEL_SLOTS; i++)
-        w->slots[i].next = w->slots[i].prev = &w->slots[i];
+        ring_init(&w->slots[i]);
     w->tick = now / WHEEL_TICK;
     w->count = 0;
 }
 
 void wheel_clear(struct wheel *w, struct timer *t)
 {
-    if (!t->next)
-        return;
-    t->next->prev = t->prev;
-    t->prev->next = t->next;
-    t->next = t->prev = NULL;
-    w->count--;
+    w->count -= ring_has(&t->ring);
+    ring_remove(&t->ring);
 }
 
 void wheel_set(struct wheel *w, struct timer *t, uint64_t due)
 {
     wheel_clear(w, t);
     uint64_t tick = due / WHEEL_TICK + 1; /* the first tick at which DUE is over */
-    struct timer *head = &w->slots[(tick < w->tick ? w->tick : tick) % WHEEL_SLOTS];
     t->due = due;
-    t->next = head;
-    t->prev = head->prev;
-    head->prev->next = t;
-    head->prev = t;
+    ring_add_last(&w->slots[(tick < w->tick ? w->tick : tick) % WHEEL_SLOTS], &t->ring);
     w->count++;
 }
 
-static void run_slot(struct wheel *w, struct timer *head, uint64_t now)
+static void run_slot(struct wheel *w, struct ring *slot, uint64_t now)
 {
-    /* The ring is taken over first: what fires may set and clear timers, in this slot too. */
-    struct timer ring = *head;
-    if (ring.next == head)
-        return;
-    ring.next->prev = ring.prev->next = &ring;
-    head->next = head->prev = head;
-    while (ring.next != &ring) {
-        struct timer *t = ring.next;
+    struct ring
+        timers; /* taken over first: what fires may set and clear timers, in this slot too */
+    ring_take(&timers, slot);
+    while (!ring_is_empty(&timers)) {
+        struct timer *t = OUTER(timers.next, timer, ring);
         uint64_t due = t->due;
         wheel_clear(w, t);
         if (due <= now)
@@ -60,8 +51,8 @@ void wheel_run(struct wheel *w, uint64_t now)
     if (last - w->tick >= WHEEL_SLOTS && last > w->tick)
         w->tick = last - WHEEL_SLOTS + 1;
     while (w->tick <= last) {
-        struct timer *head = &w->slots[w->tick % WHEEL_SLOTS];
+        struct ring *slot = &w->slots[w->tick % WHEEL_SLOTS];
         w->tick++;
-        run_slot(w, head, now);
+        run_slot(w, slot, now);
     }
 }

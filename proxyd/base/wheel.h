@@ -5,21 +5,23 @@
 #ifndef BASE_WHEEL_H
 #define BASE_WHEEL_H
 
+#include "base/ring.h"
+
 #include <stddef.h>
 #include <stdint.h>
 
 enum { WHEEL_TICK = 50, WHEEL_SLOTS = 512 }; /* milliseconds; a turn takes 25.6 s */
 
 struct timer {
-    struct timer *next, *prev; /* NULL: not set */
-    uint64_t due;              /* ms, on the caller's clock */
+    struct ring ring; /* in none: not set */
+    uint64_t due;     /* ms, on the caller's clock */
     void (*fire)(struct timer *timer);
 };
 
 struct wheel {
-    struct timer slots[WHEEL_SLOTS]; /* heads of rings */
-    uint64_t tick;                   /* the next one to be looked at */
-    size_t count;                    /* timers set */
+    struct ring slots[WHEEL_SLOTS];
+    uint64_t tick; /* the next one to be looked at */
+    size_t count;  /* timers set */
 };
 
 void wheel_init(struct wheel *w, uint64_t now);

@@ -203,7 +203,7 @@ static void ask(struct asker *a)
 /* As a session does that is stepped again, by a timer or a byte, before the answer is there. */
 static void ask_often(struct post *post)
 {
-    struct asker *a = (struct asker *)((char *)post - offsetof(struct asker, post));
+    struct asker *a = OUTER(post, asker, post);
     struct node_addresses out;
     for (int i = 0; i < 3; i++)
         node_resolve(a->node, &out, &a->wait, worker);
@@ -212,12 +212,12 @@ static void ask_often(struct post *post)
 
 static void ask_first(struct post *post)
 {
-    ask((struct asker *)((char *)post - offsetof(struct asker, post)));
+    ask(OUTER(post, asker, post));
 }
 
 static void ask_again(struct post *post)
 {
-    ask((struct asker *)((char *)post - offsetof(struct asker, wait.post)));
+    ask(OUTER(post, asker, wait.post));
 }
 
 static int resolve(const char *service_name, const char *host, struct asker *a,
