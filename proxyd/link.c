@@ -11,8 +11,6 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { TALK_TURN = 32 }; /* reads after which others have their turn */
-
 static enum link_result fail(struct link *link, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
 
@@ -36,7 +34,7 @@ void link_start(struct link *link, struct worker *w, const struct config_service
     link->ready = ready;
     link->state = LINK_RESOLVE;
     link->tried = 0;
-    link->greeted = link->again = false;
+    link->greeted = false;
     link->error[0] = 0;
     link->deadline = w->now + service->backend.connect_timeout;
     buf_init(&link->in, link->in_space, sizeof link->in_space, PROTO_IN_MAX);
@@ -49,6 +47,8 @@ void link_free(struct link *link)
     if (!link->worker)
         return;
     node_resolve_cancel(link->node, &link->resolve);
+    if (ring_has(&link->resolve.post.ring))
+        worker_unpost(link->worker, &link->resolve.post);
     back_free(&link->back);
     buf_free(&link->in);
     buf_free(&link->out);
@@ -193,7 +193,6 @@ static enum link_result ended(struct link *link, ssize_t n)
  * for. */
 static enum link_result do_talk(struct link *link)
 {
-    link->again = false;
     for (unsigned reads = 0;; reads++) {
         enum back_want want =
             link->service->protocol->back_read(&link->back, &link->in, &link->out);
@@ -213,9 +212,10 @@ static enum link_result do_talk(struct link *link)
         case BACK_MORE:
             break;
         }
-        link->again = reads == TALK_TURN;
-        if (link->again)
+        if (reads == STREAM_TURN) {
+            worker_soon(link->worker, &link->resolve.post);
             return LINK_MORE;
+        }
         ssize_t n = read_more(link);
         if (n == STREAM_AGAIN) {
             if (answered_partly)

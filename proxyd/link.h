@@ -26,11 +26,11 @@ struct link {
     const struct config_service *service;
     struct node *node;
     enum link_state state;
-    struct node_resolve resolve; /* resolve.post.run: the caller's; it calls link_step */
+    struct node_resolve resolve; /* resolve.post.run: the caller's; it calls link_step. Also sent
+                                    when it is our turn to read on */
     struct node_addresses addresses;
     unsigned tried; /* of them */
     bool greeted;   /* the node has said something: another address would not help */
-    bool again;     /* there is more to be read at once: to be stepped again in this round */
     uint64_t
         deadline; /* ms on the worker's clock; 0: the caller's own holds. At it: link_timed_out */
     struct back back;

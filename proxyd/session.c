@@ -22,12 +22,11 @@
 #include <unistd.h>
 
 enum {
-    HOLD_POLL = 500,           /* ms between two questions whether a mailbox is still on hold */
-    DRAIN_TIME = 3000,         /* ms that a client has to take our last words */
-    DRAIN_BYTES = 64 * 1024,   /* of a client's that are read away meanwhile */
-    HALF_CLOSED_TIME = 30000,  /* ms of silence after the node has ended */
-    CLIENT_GONE_TIME = 300000, /* after the client has ended: the node may have work to do */
-    TALK_TURN = 32             /* reads after which others have their turn */
+    HOLD_POLL = 500,          /* ms between two questions whether a mailbox is still on hold */
+    DRAIN_TIME = 3000,        /* ms that a client has to take our last words */
+    DRAIN_BYTES = 64 * 1024,  /* of a client's that are read away meanwhile */
+    HALF_CLOSED_TIME = 30000, /* ms of silence after the node has ended */
+    CLIENT_GONE_TIME = 300000 /* after the client has ended: the node may have work to do */
 };
 
 enum session_state {
@@ -452,7 +451,7 @@ static enum session_state do_talk(struct session *s)
         case FRONT_MORE:
             break;
         }
-        if (reads == TALK_TURN) {
+        if (reads == STREAM_TURN) {
             worker_soon(s->worker, &s->post);
             return SESSION_TALK;
         }
@@ -663,8 +662,6 @@ static enum session_state do_login(struct session *s)
     case LINK_FAILED:
         return refuse(s, VERDICT_NODE_DOWN, link->error);
     default:
-        if (link->again)
-            worker_soon(s->worker, &s->post);
         return SESSION_LOGIN;
     }
 }

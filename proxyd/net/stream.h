@@ -36,6 +36,10 @@ struct stream {
 enum stream_result { STREAM_AGAIN = -1, STREAM_FAILED = -2 };
 /* besides these: a count of bytes, 0 at the peer's end */
 
+enum {
+    STREAM_TURN = 32
+}; /* reads in a row, of who never stops talking: then others have their turn */
+
 /* Takes over the connected socket FD; 0 or an errno, and then the caller still has FD. */
 int stream_open(struct stream *st, struct worker *w, int fd,
                 void (*ready)(struct watch *, uint32_t));
