@@ -46,6 +46,8 @@ struct listeners {
     struct listener list[];
 };
 
+static const struct engine *const engines[] = {[ENGINE_SESSION] = &session_engine};
+
 static atomic_uint session_limit = UINT_MAX;
 
 void listener_set_limit(unsigned sessions)
@@ -184,7 +186,7 @@ static void resume(struct timer *timer)
 {
     struct listeners *ls = OUTER(timer, listeners, timer);
     struct worker *w = ls->list[0].worker;
-    if (session_total() >= session_limit)
+    if (client_total() >= session_limit)
         worker_timer(w, timer, PAUSE);
     else
         watch_listeners(ls, w);
@@ -198,7 +200,7 @@ static void accept_one(struct watch *watch, uint32_t events)
     socklen_t n = sizeof sa;
     struct addr client;
     (void)events;
-    if (session_total() >= session_limit) {
+    if (client_total() >= session_limit) {
         pause_accepting(l->worker, "too many sessions for the limit of open files");
         return;
     }
@@ -212,7 +214,8 @@ static void accept_one(struct watch *watch, uint32_t events)
         log_message(LOG_LEVEL_INFO, "listener", "accepting again");
     ls->paused = false;
     addr_from_sockaddr(&client, (struct sockaddr *)&sa, n);
-    session_start(l->worker, ls->config, l->service, l->conf, fd, &client);
+    client_start(l->worker, engines[l->service->protocol->engine], ls->config, l->service, l->conf,
+                 fd, &client);
 }
 
 /* ---- orders ---- */
@@ -308,7 +311,7 @@ static void retire(struct post *post)
 static void stop_sessions(struct post *post)
 {
     struct order *order = (struct order *)post;
-    session_stop_all(order->worker);
+    client_stop_all(order->worker, REASON_SHUTDOWN);
     order_free(order);
 }
 

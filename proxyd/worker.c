@@ -93,7 +93,7 @@ static void round_once(struct worker *w)
 /* Nothing is left to do, and from now on nothing can be asked for. */
 static bool finished(struct worker *w)
 {
-    if (!w->leaving || w->session_count || w->busy_tasks || !ring_is_empty(&w->soon))
+    if (!w->leaving || w->client_count || w->busy_tasks || !ring_is_empty(&w->soon))
         return false;
     pthread_mutex_lock(&w->lock);
     w->ended = ring_is_empty(&w->posts);
@@ -136,6 +136,7 @@ struct worker *worker_start(void (*at_end)(void))
     w->now = uv_now(&w->uv);
     w->scratch = xmalloc(WORKER_SCRATCH);
     wheel_init(&w->wheel, w->now);
+    ring_init(&w->clients);
     ring_init(&w->soon);
     ring_init(&w->posts);
     pthread_mutex_init(&w->lock, NULL);
@@ -157,7 +158,8 @@ void worker_join(struct worker *w)
     pthread_join(w->thread, NULL);
     uv_loop_close(&w->uv);
     close(w->epoll);
-    pool_free(&w->session_pool);
+    for (size_t i = 0; i < WORKER_ENGINES; i++)
+        pool_free(&w->client_pools[i]);
     pool_free(&w->login_pool);
     pthread_mutex_destroy(&w->lock);
     free(w->scratch);

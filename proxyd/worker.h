@@ -23,9 +23,11 @@
 
 struct checker;
 struct listeners;
-struct session;
 
-enum { WORKER_SCRATCH = 256 * 1024 }; /* bytes */
+enum {
+    WORKER_SCRATCH = 256 * 1024, /* bytes */
+    WORKER_ENGINES = 3           /* kinds of what is done with clients (client.h) */
+};
 
 /* A descriptor's place in the epoll set; part of what it belongs to. */
 struct watch {
@@ -56,12 +58,12 @@ struct worker {
     uint64_t round; /* its number */
     struct wheel wheel;
     char *scratch; /* WORKER_SCRATCH bytes; nothing stays there from one event to the next */
-    struct pool session_pool, login_pool;
+    struct pool client_pools[WORKER_ENGINES], login_pool;
 
     struct listeners *listeners; /* listener.c's */
     struct checker *checker;     /* check.c's; NULL: another worker checks the nodes */
-    struct session *sessions;    /* all of them, linked by session.c */
-    size_t session_count;
+    struct ring clients;         /* all of them, linked by client.c */
+    size_t client_count;
     bool leaving;        /* ends when nothing is left to do; set by listener.c */
     unsigned busy_tasks; /* what else has to end first: checks, jobs in the thread pool */
     struct worker_guest *guests;

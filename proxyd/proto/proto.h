@@ -125,7 +125,11 @@ struct back {
 
 /* ---- a protocol ---- */
 
+/* What serves its clients (proxyd/client.h). */
+enum protocol_engine { ENGINE_SESSION };
+
 struct protocol {
+    enum protocol_engine engine;
     const char *name;         /* as in `protocol:` and as a service's key */
     const char *alpn;         /* RFC 7301 name */
     uint16_t port;            /* of a node, where nothing else says it */

@@ -1,0 +1,283 @@
+/* SPDX-License-Identifier: ISC
+ *
+ * What all clients' connections have in common: see client.h. */
+#include "client.h"
+
+#include "base/id.h"
+#include "proto/proxy_header.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+enum {
+    DRAIN_TIME = 3000,       /* ms that a client has to take our last words */
+    DRAIN_BYTES = 64 * 1024, /* of a client's that are read away meanwhile */
+};
+
+static atomic_uint total;
+
+static const struct {
+    const char *word;  /* in the log */
+    const char *words; /* for the client, at a command boundary */
+} reasons[REASON_COUNT] = {
+    [REASON_LOGOUT] = {"logout", NULL},
+    [REASON_CLIENT_CLOSED] = {"client_closed", NULL},
+    [REASON_NODE_CLOSED] = {"node_closed", NULL},
+    [REASON_CLIENT_LOST] = {"client_lost", NULL},
+    [REASON_NODE_LOST] = {"node_lost", NULL},
+    [REASON_LOGIN_TIMEOUT] = {"login_timeout", "Too long without a login, closing"},
+    [REASON_IDLE_TIMEOUT] = {"idle_timeout", "Idle for too long, closing"},
+    [REASON_TOO_MANY_ERRORS] = {"too_many_errors", NULL},
+    [REASON_TLS] = {"tls", NULL},
+    [REASON_INJECTION] = {"injection", NULL},
+    [REASON_PROXY_HEADER] = {"proxy_header", NULL},
+    [REASON_SHUTDOWN] = {"shutdown", "Server is shutting down, try again"},
+};
+
+const char *client_reason_word(enum client_reason reason)
+{
+    return reasons[reason].word;
+}
+
+const char *client_reason_text(enum client_reason reason)
+{
+    return reasons[reason].words;
+}
+
+/* ---- the log ---- */
+
+bool client_log(struct log_line *l, const struct client *c, enum log_level level, const char *event)
+{
+    if (!log_begin(l, level, c->service->log_level, event))
+        return false;
+    log_str(l, "service", c->service->name);
+    log_str(l, "session", c->id);
+    log_addr(l, "client", &c->address);
+    log_str(l, "login", c->user);
+    return true;
+}
+
+static void log_connect(const struct client *c)
+{
+    struct log_line l;
+    if (!client_log(&l, c, LOG_LEVEL_INFO, "connect"))
+        return;
+    log_addr(&l, "listener", &c->listener->bind);
+    log_end(&l);
+}
+
+/* ---- arriving ---- */
+
+bool client_is_trusted(const struct client *c)
+{
+    const struct config_networks *trusted = &c->config->global.trusted_networks;
+    return c->address.sa.sa_family == AF_UNIX ||
+           network_match(trusted->list, trusted->count, &c->address);
+}
+
+bool client_plaintext(const struct client *c)
+{
+    if (c->stream.handshaken)
+        return true;
+    switch (c->service->plaintext_auth) {
+    case PLAINTEXT_ALWAYS:
+        return true;
+    case PLAINTEXT_TRUSTED:
+        return client_is_trusted(c);
+    default:
+        return false;
+    }
+}
+
+static enum client_arrival gone(struct client *c, enum client_reason reason, const char *words,
+                                char text[CLIENT_TEXT])
+{
+    c->reason = reason;
+    strcpy(text, words);
+    return CLIENT_GONE;
+}
+
+/* The load balancer's words about the client, where the listener expects them. */
+static enum client_arrival read_header(struct client *c, struct addr *local, char text[CLIENT_TEXT])
+{
+    struct buf in;
+    struct addr address = c->address;
+    char *space = c->worker->scratch;
+    if (!c->listener->proxy_protocol)
+        return CLIENT_ARRIVED;
+    if (!client_is_trusted(c))
+        return gone(c, REASON_PROXY_HEADER, "from an address that is not trusted", text);
+    ssize_t n = stream_peek(&c->stream, space, PROXY_HEADER_MAX);
+    if (n == STREAM_AGAIN)
+        return CLIENT_ARRIVING;
+    if (n <= 0)
+        return gone(c, client_left(n), "", text);
+    buf_init(&in, space, PROXY_HEADER_MAX, PROXY_HEADER_MAX);
+    buf_added(&in, (uint32_t)n);
+    enum proxy_header result = proxy_header_read(&in, &address, local);
+    if (result == PROXY_HEADER_MORE && n < PROXY_HEADER_MAX)
+        return CLIENT_ARRIVING;
+    if (result == PROXY_HEADER_MORE || result == PROXY_HEADER_BAD)
+        return gone(c, REASON_PROXY_HEADER,
+                    result == PROXY_HEADER_BAD ? "no PROXY header" : "too long", text);
+    stream_skip(&c->stream, (size_t)n - buf_len(&in));
+    if (result == PROXY_HEADER_OK)
+        c->address = address;
+    return CLIENT_ARRIVED;
+}
+
+enum client_arrival client_arrive(struct client *c, struct addr *local, char text[CLIENT_TEXT])
+{
+    bool implicit = c->listener->tls_mode == TLS_IMPLICIT;
+    if (c->arriving) {
+        enum client_arrival arrival = read_header(c, local, text);
+        if (arrival != CLIENT_ARRIVED)
+            return arrival;
+        c->arriving = false;
+        log_connect(c);
+        if (implicit)
+            stream_tls_server(&c->stream, c->listener->tls_server);
+    }
+    return implicit ? client_handshake(c, text) : CLIENT_ARRIVED;
+}
+
+void client_starttls(struct client *c)
+{
+    stream_push(&c->stream);
+    stream_tls_server(&c->stream, c->listener->tls_server);
+}
+
+enum client_arrival client_handshake(struct client *c, char text[CLIENT_TEXT])
+{
+    int rc = stream_handshake(&c->stream);
+    if (rc == STREAM_AGAIN)
+        return CLIENT_ARRIVING;
+    if (rc != STREAM_FAILED)
+        return CLIENT_ARRIVED;
+    stream_push(&c->stream); /* the alert */
+    c->reason = REASON_TLS;
+    stream_error_text(&c->stream, text, CLIENT_TEXT);
+    return CLIENT_GONE;
+}
+
+/* ---- leaving ---- */
+
+void client_leave(struct client *c)
+{
+    c->deadline = c->worker->now + DRAIN_TIME;
+}
+
+bool client_drain(struct client *c)
+{
+    ssize_t n = STREAM_AGAIN;
+    if (stream_shutdown(&c->stream))
+        while ((n = stream_read(&c->stream, c->worker->scratch, WORKER_SCRATCH)) > 0)
+            if ((c->drained += (uint32_t)n) > DRAIN_BYTES)
+                return true;
+    return n != STREAM_AGAIN || client_timed_out(c);
+}
+
+static void release(struct post *post)
+{
+    struct client *c = OUTER(post, client, post);
+    pool_put(&c->worker->client_pools[c->engine->pool], c);
+}
+
+void client_close(struct client *c)
+{
+    struct worker *w = c->worker;
+    stream_close(&c->stream);
+    worker_timer_clear(w, &c->timer);
+    ring_remove(&c->ring);
+    w->client_count--;
+    atomic_fetch_sub(&total, 1);
+    config_unref(c->config);
+    free(c->user);
+    c->post.run = release;
+    worker_soon(w, &c->post);
+}
+
+/* ---- beginning, and being stepped ---- */
+
+static void step_post(struct post *post)
+{
+    struct client *c = OUTER(post, client, post);
+    c->engine->step(c);
+}
+
+static void step_timer(struct timer *timer)
+{
+    struct client *c = OUTER(timer, client, timer);
+    c->engine->step(c);
+}
+
+static void step_stream(struct watch *watch, uint32_t events)
+{
+    struct client *c = OUTER(watch, client, stream.watch);
+    stream_events(&c->stream, events);
+    c->engine->step(c);
+}
+
+void client_arm(struct client *c, uint64_t last)
+{
+    uint64_t due = c->deadline && (!last || c->deadline < last) ? c->deadline : last;
+    if (due && (!ring_has(&c->timer.ring) || due < c->timer.due))
+        worker_timer(c->worker, &c->timer, due > c->worker->now ? due - c->worker->now : 0);
+}
+
+static struct client *client_new(struct worker *w, const struct engine *engine)
+{
+    struct pool *pool = &w->client_pools[engine->pool];
+    if (!pool->block)
+        pool_init(pool, engine->size);
+    struct client *c = pool_get(pool);
+    c->engine = engine;
+    c->worker = w;
+    c->started = w->now;
+    c->arriving = true;
+    c->post.run = step_post;
+    c->timer.fire = step_timer;
+    id_make(c->id);
+    ring_add_first(&w->clients, &c->ring);
+    w->client_count++;
+    atomic_fetch_add(&total, 1);
+    return c;
+}
+
+void client_start(struct worker *w, const struct engine *engine, struct config *config,
+                  const struct config_service *service, const struct config_listener *listener,
+                  int fd, const struct addr *address)
+{
+    struct client *c = client_new(w, engine);
+    c->config = config_ref(config);
+    c->service = service;
+    c->listener = listener;
+    c->address = *address;
+    int error = stream_open(&c->stream, w, fd, step_stream);
+    if (error) {
+        log_message(LOG_LEVEL_ERROR, "listener", "cannot serve a client: %s", strerror(error));
+        close(fd);
+        client_close(c);
+        return;
+    }
+    engine->start(c);
+}
+
+unsigned client_total(void)
+{
+    return atomic_load(&total);
+}
+
+void client_stop(struct client *c, enum client_reason reason)
+{
+    c->stopping = true;
+    c->reason = reason;
+    c->engine->step(c);
+}
+
+void client_stop_all(struct worker *w, enum client_reason reason)
+{
+    RING_EACH(ring, &w->clients)
+    client_stop(OUTER(ring, client, ring), reason);
+}

@@ -1,0 +1,144 @@
+/* SPDX-License-Identifier: ISC
+ *
+ * What every client's connection has in common, whatever is spoken on it: the stream, how it
+ * arrives (PROXY header, TLS), its place in the worker's list, its name in the log, and how it
+ * leaves. What is done with it between arriving and leaving is an engine's: session.c logs in and
+ * carries, and others go on reading. An engine's own struct begins with a struct client.
+ *
+ * An engine is a machine that is stepped: whatever happens (an event on the stream, the timer, a
+ * post of the client's, an order to stop) is noted and then stepped. All functions are for the
+ * worker's own thread unless they say otherwise. */
+#ifndef CLIENT_H
+#define CLIENT_H
+
+#include "config.h"
+#include "net/stream.h"
+#include "worker.h"
+
+/* Why a client's connection ended: the word in the log's `close` line. */
+enum client_reason {
+    REASON_LOGOUT,          /* logout: the client said goodbye before it logged in */
+    REASON_CLIENT_CLOSED,   /* client_closed: the client ended the connection first */
+    REASON_NODE_CLOSED,     /* node_closed: the node did (after a LOGOUT or QUIT that is the usual
+                               end) */
+    REASON_CLIENT_LOST,     /* client_lost: the connection to the client broke */
+    REASON_NODE_LOST,       /* node_lost: the connection to the node broke */
+    REASON_LOGIN_TIMEOUT,   /* login_timeout: not logged in in time */
+    REASON_IDLE_TIMEOUT,    /* idle_timeout: nothing was carried for too long */
+    REASON_TOO_MANY_ERRORS, /* too_many_errors: max_errors, max_auth_errors, or nothing to be talked
+                               with */
+    REASON_TLS,             /* tls: the handshake with the client failed */
+    REASON_INJECTION,       /* injection: bytes behind STARTTLS in the clear */
+    REASON_PROXY_HEADER,    /* proxy_header: none, a bad one, or one from an address that is not
+                               trusted */
+    REASON_SHUTDOWN,        /* shutdown: the process ends */
+    REASON_COUNT
+};
+
+struct client;
+
+/* What a kind of service does with its clients. */
+struct engine {
+    unsigned pool; /* which of the worker's its clients come from */
+    size_t size;   /* of its struct, which begins with a struct client */
+    /* The client is connected, all zero behind its struct client; nothing was read yet. */
+    void (*start)(struct client *c);
+    /* Something has happened: see what can be done now. */
+    void (*step)(struct client *c);
+};
+
+struct client {
+    const struct engine *engine;
+    struct stream stream;
+    struct worker *worker;
+    struct ring ring;      /* in the worker's `clients` */
+    struct config *config; /* a reference */
+    const struct config_service *service;
+    const struct config_listener *listener;
+    struct timer timer;         /* at it the engine steps; client_arm */
+    struct post post;           /* by worker_soon the engine steps again, in this round */
+    uint64_t started, deadline; /* ms; of the present state, 0: none */
+    enum client_reason reason;  /* once it ends */
+    bool arriving;              /* the PROXY header is still awaited */
+    bool stopping;              /* is to end, for `reason`, as soon as the engine sees to it */
+    uint32_t drained;           /* bytes read away while our last words are on their way */
+    char *user;                 /* the login, once it is known; owned */
+    char id[17];                /* the log's `session` */
+    struct addr address;        /* the client's */
+};
+
+/* Serves the connection FD from ADDRESS, accepted by LISTENER of SERVICE in CONFIG (of which the
+ * client keeps a reference), by ENGINE. Takes FD in any case. */
+void client_start(struct worker *w, const struct engine *engine, struct config *config,
+                  const struct config_service *service, const struct config_listener *listener,
+                  int fd, const struct addr *address);
+
+/* Clients of the whole process. From any thread. */
+unsigned client_total(void);
+
+/* Ends C for REASON, or all of W's: those at a command boundary are told. */
+void client_stop(struct client *c, enum client_reason reason);
+void client_stop_all(struct worker *w, enum client_reason reason);
+
+/* ---- arriving ---- */
+
+enum client_arrival {
+    CLIENT_ARRIVING, /* more is awaited */
+    CLIENT_ARRIVED,  /* talk with it; with TLS where the listener has it from the start */
+    CLIENT_GONE /* it left or must not go on: `reason` is set, words for the log in TEXT or "" */
+};
+
+enum { CLIENT_TEXT = 100 }; /* bytes of such words, with their NUL */
+
+/* Goes on with the beginning, again and again until it is not CLIENT_ARRIVING: PROXY header, then
+ * implicit TLS. LOCAL gets the address that the client came to, where a header tells it. */
+enum client_arrival client_arrive(struct client *c, struct addr *local, char text[CLIENT_TEXT]);
+
+/* Sends what was answered and begins TLS; then client_handshake, again and again, as above. */
+void client_starttls(struct client *c);
+enum client_arrival client_handshake(struct client *c, char text[CLIENT_TEXT]);
+
+/* What reading its last byte means, N being what stream_read returned: 0, or STREAM_FAILED. */
+static inline enum client_reason client_left(ssize_t n)
+{
+    return n == 0 ? REASON_CLIENT_CLOSED : REASON_CLIENT_LOST;
+}
+
+/* Whether the client, or the load balancer before it, is one of trusted_networks (a socket file
+ * has permissions of its own); and whether it may say a password as the connection is. */
+bool client_is_trusted(const struct client *c);
+bool client_plaintext(const struct client *c);
+
+/* ---- the log ---- */
+
+/* Begins a line about C; false: nothing to do. */
+bool client_log(struct log_line *l, const struct client *c, enum log_level level,
+                const char *event);
+
+/* A reason's word, and the words for a client at a command boundary, or NULL. */
+const char *client_reason_word(enum client_reason reason);
+const char *client_reason_text(enum client_reason reason);
+
+/* ---- leaving ---- */
+
+/* Sets the timer to `deadline`, or to LAST where that is earlier; 0 is no time. A timer that only
+ * moves on costs nothing: it fires at an earlier time, and the step finds nothing to do. */
+void client_arm(struct client *c, uint64_t last);
+
+/* Whether the deadline of the present state is over. */
+static inline bool client_timed_out(const struct client *c)
+{
+    return c->deadline && c->worker->now >= c->deadline;
+}
+
+/* Begins to leave: our last words (what the stream keeps) have some time to get to the client.
+ * Closing at once would let unread input destroy them on their way (RFC 9112, 9.6): what still
+ * comes is read away. Then client_drain until it is true. */
+void client_leave(struct client *c);
+bool client_drain(struct client *c);
+
+/* Closes C and lets go of everything that is in struct client; the memory itself, the engine's too,
+ * is freed at the end of the round. */
+void client_close(struct client *c);
+
+#endif
