@@ -81,25 +81,35 @@ static int choose_alpn(SSL *ssl, const unsigned char **out, unsigned char *out_s
 
 /* ---- names ---- */
 
-static bool name_fits(const char *pattern, const char *name)
+/* Whether PATTERN is NAME, or with STAR, whether it is a wildcard for it: one label in the place of
+ * the star (RFC 6125, 6.4.3). */
+static bool name_fits(const char *pattern, const char *name, bool star)
 {
-    if (pattern[0] == '.') { /* one label in the place of the star (RFC 6125, 6.4.3) */
-        const char *dot = strchr(name, '.');
-        return dot && dot > name && strcasecmp(dot, pattern) == 0;
-    }
+    const char *dot = strchr(name, '.');
+    if (star)
+        return pattern[0] == '.' && dot && dot > name && strcasecmp(dot, pattern) == 0;
     return strcasecmp(pattern, name) == 0;
 }
 
+static SSL_CTX *find_context(const struct tls_server *server, const char *name, bool star)
+{
+    for (size_t i = 0; i < server->name_count; i++)
+        if (name_fits(server->names[i].name, name, star))
+            return server->names[i].ctx;
+    return NULL;
+}
+
+/* An exact name goes before a wildcard, wherever they stand. */
 static int choose_context(SSL *ssl, int *alert, void *arg)
 {
     const struct tls_server *server = arg;
     const char *name = SSL_get_servername(ssl, TLSEXT_NAMETYPE_host_name);
     (void)alert;
-    for (size_t i = 0; name && i < server->name_count; i++)
-        if (name_fits(server->names[i].name, name)) {
-            SSL_set_SSL_CTX(ssl, server->names[i].ctx);
-            break;
-        }
+    SSL_CTX *ctx = name ? find_context(server, name, false) : NULL;
+    if (name && !ctx)
+        ctx = find_context(server, name, true);
+    if (ctx)
+        SSL_set_SSL_CTX(ssl, ctx);
     return SSL_TLSEXT_ERR_OK;
 }
 

@@ -34,6 +34,14 @@ class ToTheClient(Case):
             self.encrypted(p, server_name=name)
         self.assertRaises(ssl.SSLCertVerificationError, self.encrypted, p, server_name='a.b.example.net')
 
+    def test_an_exact_name_goes_before_a_wildcard_wherever_it_stands(self):
+        star, own = authority().issue('*.example.net'), authority().issue('imap.example.net')
+        p = self.proxyd(tls={'sni': [{'names': ['*.example.net'], 'certificate': star[0], 'key': star[1]},
+                                     {'names': ['imap.example.net'], 'certificate': own[0], 'key': own[1]}]})
+        for name, expected in ('imap.example.net', 'imap.example.net'), ('pop3.example.net', '*.example.net'):
+            wire = self.encrypted(p, server_name=name)
+            self.assertEqual(wire.sock.getpeercert()['subjectAltName'], (('DNS', expected),))
+
     def test_a_certificate_of_the_listeners_own(self):
         certificate, key = authority().issue('imap.example.org')
         p = self.new_proxyd()
