@@ -212,7 +212,7 @@ void config_check(struct config *config, struct yaml_node *tree, struct problems
     check_workers(&c);
     check_log_target(&c);
     check_log_events(&c);
-    config_check_certificates(&c, config_check_at(tree, "tls"), &config->tls);
+    tls_server_free(config_check_tls_server(&c, config_check_at(tree, "tls"), &config->tls, ""));
     config_check_ldap(&c);
     check_maps(&c);
     check_nodes(&c);

@@ -58,14 +58,9 @@ static const char *clear_server(const struct directory_settings *settings)
 
 static void check_ca(const struct connector *k)
 {
-    struct tls_error error = {0};
-    struct yaml_node *node = config_check_at(k->node, "ca_file");
-    if (!k->settings->ca_file || node->bad)
-        return;
-    struct tls_client *client = tls_client_new(k->settings->ca_file, true, &error);
-    if (!client)
-        option_error(node, k->c->problems, "%s: %s", error.option, error.message);
-    tls_client_free(client);
+    const char *file = k->settings->ca_file;
+    if (file && !config_check_at(k->node, "ca_file")->bad)
+        tls_client_free(config_check_tls_client(k->c, k->node, file, true));
 }
 
 /* ---- who we are there ---- */

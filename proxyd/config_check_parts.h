@@ -21,9 +21,14 @@ struct yaml_node *config_check_at(struct yaml_node *section, const char *path);
 /* The same for an item of a list; of a scalar in the place of a list, that. */
 struct yaml_node *config_check_item(struct yaml_node *list, size_t index);
 
-/* Whether certificates and keys, there and for names, are pairs. NODE is where SETTINGS are. */
-void config_check_certificates(struct config_checking *c, struct yaml_node *node,
-                               const struct tls_settings *settings);
+/* The context by SETTINGS, which stand at NODE, for the protocol whose ALPN name is ALPN; every
+ * fault is told, and NULL returned where there is one. */
+struct tls_server *config_check_tls_server(struct config_checking *c, struct yaml_node *node,
+                                           const struct tls_settings *settings, const char *alpn);
+
+/* The same to connect with: NODE is the section in which ca_file would stand. */
+struct tls_client *config_check_tls_client(struct config_checking *c, struct yaml_node *node,
+                                           const char *ca_file, bool verify);
 
 /* Checks the connectors and makes them: config->directories. */
 void config_check_ldap(struct config_checking *c);

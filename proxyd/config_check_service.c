@@ -66,51 +66,16 @@ static const struct config_listener *twin(const struct config *config,
     return NULL;
 }
 
-static void check_pair(struct config_checking *c, struct yaml_node *node,
-                       const struct strings *certificate, const struct strings *key)
-{
-    if (certificate->count != key->count)
-        option_error(config_check_at(node, certificate->count > key->count ? "certificate" : "key"),
-                     c->problems, "certificate and key must be pairs: there are %zu and %zu",
-                     certificate->count, key->count);
-}
-
-static void check_sni(struct config_checking *c, struct yaml_node *list,
-                      const struct tls_settings *settings)
-{
-    for (size_t i = 0; i < settings->sni_count; i++) {
-        const struct tls_sni *sni = &settings->sni[i];
-        struct yaml_node *node = config_check_item(list, i);
-        if (sni->names.count == 0 || sni->certificate.count == 0)
-            option_error(node, c->problems, "sni needs names, certificate and key");
-        check_pair(c, node, &sni->certificate, &sni->key);
-    }
-}
-
-void config_check_certificates(struct config_checking *c, struct yaml_node *node,
-                               const struct tls_settings *settings)
-{
-    check_pair(c, node, &settings->certificate, &settings->key);
-    check_sni(c, config_check_at(node, "sni"), settings);
-}
-
 /* Makes the context of a listener with TLS. */
 static void make_server(struct service_check *s, struct config_listener *listener,
                         struct yaml_node *node)
 {
-    struct tls_error error = {0};
-    struct config_checking *c = s->c;
-    size_t errors = c->problems->errors;
-    config_check_certificates(c, node, &listener->tls);
+    const struct protocol *protocol = s->service->protocol;
     if (listener->tls.certificate.count + listener->tls.key.count == 0)
-        option_error(config_check_at(node, "tls"), c->problems,
+        option_error(config_check_at(node, "tls"), s->c->problems,
                      "TLS needs a certificate and its key, here or in the section tls");
-    if (c->problems->errors > errors || !s->service->protocol)
-        return;
-    listener->tls_server = tls_server_new(&listener->tls, s->service->protocol->alpn, &error);
-    if (!listener->tls_server)
-        option_error(config_check_item(config_check_at(node, error.option), error.index),
-                     c->problems, "%s: %s", error.option, error.message);
+    listener->tls_server =
+        config_check_tls_server(s->c, node, &listener->tls, protocol ? protocol->alpn : "");
 }
 
 static void check_listener(struct service_check *s, struct config_listener *listener,
@@ -291,13 +256,9 @@ static void check_master(struct service_check *s)
 static void make_client(struct service_check *s)
 {
     struct config_backend *backend = &s->service->backend;
-    struct tls_error error = {0};
-    if (backend->tls_mode == TLS_NONE)
-        return;
-    backend->tls_client = tls_client_new(backend->ca_file, backend->verify, &error);
-    if (!backend->tls_client)
-        option_error(config_check_at(s->node, "backend.ca_file"), s->c->problems, "%s: %s",
-                     error.option, error.message);
+    if (backend->tls_mode != TLS_NONE)
+        backend->tls_client = config_check_tls_client(s->c, config_check_at(s->node, "backend"),
+                                                      backend->ca_file, backend->verify);
 }
 
 /* ---- services ---- */

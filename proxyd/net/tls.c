@@ -8,6 +8,7 @@
 
 #include <openssl/core_names.h>
 #include <openssl/err.h>
+#include <openssl/pem.h>
 #include <openssl/rand.h>
 #include <pthread.h>
 #include <stdarg.h>
@@ -17,48 +18,77 @@
 
 enum { TICKET_KEYS_MAX = 16 };
 
-static void *refuse(struct tls_error *error, const char *option, size_t index, const char *format,
-                    ...) __attribute__((format(printf, 4, 5)));
+/* A context being made. */
+struct making {
+    struct tls_server *server;
+    struct tls_faults *faults;
+    size_t sni; /* as in struct tls_fault */
+};
 
-/* Fills ERROR and returns NULL. OpenSSL's own words go behind ours. */
-static void *refuse(struct tls_error *error, const char *option, size_t index, const char *format,
-                    ...)
+static void refuse(const struct making *m, const char *option, size_t index, const char *format,
+                   ...) __attribute__((format(printf, 4, 5)));
+
+/* Tells of a fault. OpenSSL's own words go behind ours. */
+static void refuse(const struct making *m, const char *option, size_t index, const char *format,
+                   ...)
 {
-    unsigned long code = ERR_peek_last_error();
+    char message[256];
+    unsigned long code = ERR_peek_error();
     const char *reason = code ? ERR_reason_error_string(code) : NULL;
     va_list args;
-    error->option = option;
-    error->index = index;
     va_start(args, format);
-    int n = vsnprintf(error->message, sizeof error->message, format, args);
+    int n = vsnprintf(message, sizeof message, format, args);
     va_end(args);
-    if (reason && n >= 0 && (size_t)n < sizeof error->message)
-        snprintf(error->message + n, sizeof error->message - (size_t)n, ": %s", reason);
+    if (reason && n >= 0 && (size_t)n < sizeof message)
+        snprintf(message + n, sizeof message - (size_t)n, ": %s", reason);
     ERR_clear_error();
-    return NULL;
+    m->faults->count++;
+    m->faults->add(m->faults, &(struct tls_fault){option, index, m->sni, message});
 }
 
 /* ---- certificates ---- */
 
-static bool add_pairs(SSL_CTX *ctx, const struct strings *certificate, const struct strings *key,
-                      struct tls_error *error)
+/* Else OpenSSL would ask for it at the terminal. */
+static int no_password(char *out, int size, int writing, void *asked)
 {
-    for (size_t i = 0; i < certificate->count; i++) {
+    (void)out, (void)size, (void)writing;
+    *(bool *)asked = true;
+    return -1;
+}
+
+static EVP_PKEY *read_key(const struct making *m, size_t i, const char *file)
+{
+    bool asked = false;
+    BIO *in = BIO_new_file(file, "r");
+    EVP_PKEY *key = in ? PEM_read_bio_PrivateKey(in, NULL, no_password, &asked) : NULL;
+    BIO_free(in);
+    if (asked)
         ERR_clear_error();
-        if (SSL_CTX_use_certificate_chain_file(ctx, certificate->list[i]) != 1) {
-            refuse(error, "certificate", i, "cannot use certificate %s", certificate->list[i]);
-            return false;
-        }
-        if (SSL_CTX_use_PrivateKey_file(ctx, key->list[i], SSL_FILETYPE_PEM) != 1) {
-            refuse(error, "key", i, "cannot use key %s", key->list[i]);
-            return false;
-        }
-        if (SSL_CTX_check_private_key(ctx) != 1) { /* of the kind that was set last */
-            refuse(error, "key", i, "%s is not the key of %s", key->list[i], certificate->list[i]);
-            return false;
-        }
-    }
-    return true;
+    if (!key)
+        refuse(m, "key", i, "cannot use key %s%s", file, asked ? ": it needs a password" : "");
+    return key;
+}
+
+static void add_pair(const struct making *m, SSL_CTX *ctx, size_t i, const char *certificate,
+                     const char *file)
+{
+    ERR_clear_error();
+    bool usable = SSL_CTX_use_certificate_chain_file(ctx, certificate) == 1;
+    if (!usable)
+        refuse(m, "certificate", i, "cannot use certificate %s", certificate);
+    EVP_PKEY *key = read_key(m, i, file);
+    if (usable && key &&
+        (SSL_CTX_use_PrivateKey(ctx, key) != 1 ||
+         SSL_CTX_check_private_key(ctx) != 1)) /* of the kind that was set last */
+        refuse(m, "key", i, "%s is not the key of %s", file, certificate);
+    EVP_PKEY_free(key);
+}
+
+static void add_pairs(const struct making *m, SSL_CTX *ctx, const struct strings *certificate,
+                      const struct strings *key)
+{
+    for (size_t i = 0; i < certificate->count && i < key->count; i++)
+        add_pair(m, ctx, i, certificate->list[i], key->list[i]);
 }
 
 /* Takes the first ALPN name that is ours (RFC 7301); a client that offers only others is refused.
@@ -182,33 +212,31 @@ static bool read_ticket_keys(struct tls_server *server, const char *text)
     return server->ticket_count > 0;
 }
 
-static void *set_tickets(struct tls_server *server, const struct tls_settings *settings,
-                         struct tls_error *error)
+static void set_tickets(const struct making *m, const struct tls_settings *settings)
 {
+    struct tls_server *server = m->server;
     server->tickets = xcalloc(TICKET_KEYS_MAX, sizeof *server->tickets);
     if (!settings->ticket_keys) {
         pthread_once(&process_key_once, make_process_key);
         server->tickets[server->ticket_count++] = process_key;
     } else if (!read_ticket_keys(server, settings->ticket_keys)) {
-        return refuse(error, "ticket_keys", 0,
-                      "ticket keys are 1 to %d lines of base64, each of %zu bytes", TICKET_KEYS_MAX,
-                      sizeof(struct ticket_key));
+        refuse(m, "ticket_keys", 0, "ticket keys are 1 to %d lines of base64, each of %zu bytes",
+               TICKET_KEYS_MAX, sizeof(struct ticket_key));
     }
-    return server;
 }
 
 /* ---- contexts ---- */
 
-static void *set_client_ca(SSL_CTX *ctx, const char *file, struct tls_error *error)
+static void set_client_ca(const struct making *m, SSL_CTX *ctx, const char *file)
 {
     STACK_OF(X509_NAME) *names = SSL_load_client_CA_file(file);
     if (!names || SSL_CTX_load_verify_file(ctx, file) != 1) {
         sk_X509_NAME_pop_free(names, X509_NAME_free);
-        return refuse(error, "client_ca", 0, "cannot use %s", file);
+        refuse(m, "client_ca", 0, "cannot use %s", file);
+        return;
     }
     SSL_CTX_set_client_CA_list(ctx, names);
     SSL_CTX_set_verify(ctx, SSL_VERIFY_PEER, NULL);
-    return ctx;
 }
 
 /* What server and client contexts have in common: nothing old, little memory, few system calls, and
@@ -235,14 +263,19 @@ static void set_session_context(SSL_CTX *ctx, const struct tls_server *server,
     free(text);
 }
 
-static SSL_CTX *server_context(struct tls_server *server, const struct tls_settings *settings,
-                               const struct strings *certificate, const struct strings *key,
-                               struct tls_error *error)
+static SSL_CTX *new_context(const SSL_METHOD *method)
 {
-    SSL_CTX *ctx = SSL_CTX_new(TLS_server_method());
+    SSL_CTX *ctx = SSL_CTX_new(method);
     if (!ctx)
-        return refuse(error, "certificate", 0, "OpenSSL has no memory");
+        abort(); /* out of memory */
     set_common(ctx);
+    return ctx;
+}
+
+static SSL_CTX *server_context(const struct making *m, const struct tls_settings *settings)
+{
+    struct tls_server *server = m->server;
+    SSL_CTX *ctx = new_context(TLS_server_method());
     SSL_CTX_set_options(ctx, SSL_OP_CIPHER_SERVER_PREFERENCE | SSL_OP_PRIORITIZE_CHACHA);
     SSL_CTX_set_min_proto_version(ctx, settings->min_version);
     SSL_CTX_set_num_tickets(ctx, 1);
@@ -252,15 +285,12 @@ static SSL_CTX *server_context(struct tls_server *server, const struct tls_setti
     SSL_CTX_set_alpn_select_cb(ctx, choose_alpn, server);
     SSL_CTX_set_tlsext_servername_callback(ctx, choose_context);
     SSL_CTX_set_tlsext_servername_arg(ctx, server);
-    bool good = true;
+    ERR_clear_error();
     if (settings->ciphers && SSL_CTX_set_cipher_list(ctx, settings->ciphers) != 1)
-        good = refuse(error, "ciphers", 0, "cannot use cipher list '%s'", settings->ciphers);
-    if (good && settings->client_ca)
-        good = set_client_ca(ctx, settings->client_ca, error);
-    if (good && add_pairs(ctx, certificate, key, error))
-        return ctx;
-    SSL_CTX_free(ctx);
-    return NULL;
+        refuse(m, "ciphers", 0, "cannot use cipher list '%s'", settings->ciphers);
+    if (settings->client_ca)
+        set_client_ca(m, ctx, settings->client_ca);
+    return ctx;
 }
 
 static void add_name(struct tls_server *server, const char *name, SSL_CTX *ctx)
@@ -272,37 +302,36 @@ static void add_name(struct tls_server *server, const char *name, SSL_CTX *ctx)
     };
 }
 
-static void *add_sni(struct tls_server *server, const struct tls_settings *settings,
-                     struct tls_error *error)
+static void add_sni(struct making *m, const struct tls_settings *settings)
 {
+    struct tls_server *server = m->server;
     server->contexts = xcalloc(settings->sni_count, sizeof *server->contexts);
     for (size_t i = 0; i < settings->sni_count; i++) {
         const struct tls_sni *sni = &settings->sni[i];
-        SSL_CTX *ctx = server_context(server, settings, &sni->certificate, &sni->key, error);
-        if (!ctx) {
-            error->option = "sni";
-            error->index = i;
-            return NULL;
-        }
+        SSL_CTX *ctx = server_context(m, settings);
+        m->sni = i + 1;
+        add_pairs(m, ctx, &sni->certificate, &sni->key);
+        m->sni = 0;
         server->contexts[server->context_count++] = ctx;
         for (size_t n = 0; n < sni->names.count; n++)
             add_name(server, sni->names.list[n], ctx);
     }
-    return server;
 }
 
 struct tls_server *tls_server_new(const struct tls_settings *settings, const char *alpn,
-                                  struct tls_error *error)
+                                  struct tls_faults *faults)
 {
     struct tls_server *server = xcalloc(1, sizeof *server);
+    struct making m = {.server = server, .faults = faults};
+    unsigned before = faults->count;
     server->alpn[0] =
         (unsigned char)snprintf((char *)server->alpn + 1, sizeof server->alpn - 1, "%s", alpn);
-    if (set_tickets(server, settings, error)) {
-        server->ctx =
-            server_context(server, settings, &settings->certificate, &settings->key, error);
-        if (server->ctx && add_sni(server, settings, error))
-            return server;
-    }
+    set_tickets(&m, settings);
+    server->ctx = server_context(&m, settings);
+    add_pairs(&m, server->ctx, &settings->certificate, &settings->key);
+    add_sni(&m, settings);
+    if (faults->count == before)
+        return server;
     tls_server_free(server);
     return NULL;
 }
@@ -324,25 +353,21 @@ void tls_server_free(struct tls_server *server)
     free(server);
 }
 
-struct tls_client *tls_client_new(const char *ca_file, bool verify, struct tls_error *error)
+struct tls_client *tls_client_new(const char *ca_file, bool verify, struct tls_faults *faults)
 {
     struct tls_client *client = xcalloc(1, sizeof *client);
-    client->ctx = SSL_CTX_new(TLS_client_method());
+    const struct making m = {.faults = faults};
+    client->ctx = new_context(TLS_client_method());
     client->verify = verify;
-    ERR_clear_error();
-    if (!client->ctx) {
-        free(client);
-        return refuse(error, "ca_file", 0, "OpenSSL has no memory");
-    }
-    set_common(client->ctx);
     SSL_CTX_set_min_proto_version(client->ctx, TLS1_2_VERSION);
     SSL_CTX_set_verify(client->ctx, verify ? SSL_VERIFY_PEER : SSL_VERIFY_NONE, NULL);
-    if (ca_file ? SSL_CTX_load_verify_file(client->ctx, ca_file) != 1
-                : SSL_CTX_set_default_verify_paths(client->ctx) != 1) {
-        tls_client_free(client);
-        return refuse(error, "ca_file", 0, "cannot use %s", ca_file ? ca_file : "the system's CAs");
-    }
-    return client;
+    ERR_clear_error();
+    if (ca_file ? SSL_CTX_load_verify_file(client->ctx, ca_file) == 1
+                : SSL_CTX_set_default_verify_paths(client->ctx) == 1)
+        return client;
+    refuse(&m, "ca_file", 0, "cannot use %s", ca_file ? ca_file : "the system's CAs");
+    tls_client_free(client);
+    return NULL;
 }
 
 void tls_client_free(struct tls_client *client)

@@ -34,22 +34,29 @@ struct tls_settings {
 struct tls_server; /* a listener's context */
 struct tls_client; /* a service's context for its nodes */
 
-/* What went wrong: the option at fault ("certificate", "key", "sni", "ciphers", "client_ca",
- * "ticket_keys", "ca_file") and a message. */
-struct tls_error {
-    const char *option;
-    size_t index; /* in a list: which one */
-    char message[256];
+/* What is wrong with a setting. */
+struct tls_fault {
+    const char *option; /* "certificate", "key", "ciphers", "client_ca", "ticket_keys", "ca_file" */
+    size_t index;       /* in a list: which one */
+    size_t sni;         /* of which entry of `sni`, counted from 1; 0: of none */
+    const char *message;
 };
 
-/* A server context that takes the ALPN name ALPN and refuses others; NULL and ERROR when a file
- * cannot be read or does not fit. Reads files: at start or in the thread pool. */
+/* Who wants to know: told of every fault there is, one by one. */
+struct tls_faults {
+    void (*add)(struct tls_faults *to, const struct tls_fault *fault);
+    unsigned count;
+};
+
+/* A server context that takes the ALPN name ALPN and refuses others; NULL when FAULTS were found: a
+ * file cannot be read or does not fit. Where there are more certificates than keys, or fewer, that
+ * is for the caller to say. Reads files: at start or in the thread pool. */
 struct tls_server *tls_server_new(const struct tls_settings *settings, const char *alpn,
-                                  struct tls_error *error);
+                                  struct tls_faults *faults);
 void tls_server_free(struct tls_server *server);
 
-/* A client context; CA_FILE NULL: the system's. VERIFY false: any certificate will do. */
-struct tls_client *tls_client_new(const char *ca_file, bool verify, struct tls_error *error);
+/* A client context, or NULL; CA_FILE NULL: the system's. VERIFY false: any certificate will do. */
+struct tls_client *tls_client_new(const char *ca_file, bool verify, struct tls_faults *faults);
 void tls_client_free(struct tls_client *client);
 
 #endif

@@ -391,6 +391,31 @@ static void refuses_certificates(void **state)
             "t.yaml:2:34: error: key: ec.key is not the key of rsa.pem: no certificate assigned\n");
 }
 
+/* Whoever listens: a section that no listener uses today may be used tomorrow. */
+static void refuses_all_faults_of_tls_at_once(void **state)
+{
+#define FAULTS(listeners)                                                                          \
+    MAPS "tls:\n  certificate: [rsa.pem, users.map]\n  key: [ec.key, bad.key]\n"                   \
+         "  sni:\n    - {names: [a.example.net], certificate: other.pem, key: ec.key}\n"           \
+         "    - {names: [b.example.net], certificate: bad.key, key: ec.key}\n"                     \
+         "  ciphers: nosuchcipher\n  client_ca: users.map\n  ticket_keys: users.map\n" listeners
+    static const char *const expected =
+        "t.yaml:3:26: error: certificate: cannot use certificate users.map: no start line\n"
+        "t.yaml:4:9: error: key: ec.key is not the key of rsa.pem: no certificate assigned\n"
+        "t.yaml:4:17: error: key: cannot use key bad.key: it needs a password\n"
+        "t.yaml:6:61: error: key: ec.key is not the key of other.pem: key values mismatch\n"
+        "t.yaml:7:45: error: certificate: cannot use certificate bad.key: no start line\n"
+        "t.yaml:8:12: error: ciphers: cannot use cipher list 'nosuchcipher': no cipher match\n"
+        "t.yaml:9:14: error: client_ca: cannot use users.map: no start line\n"
+        "t.yaml:10:16: error: ticket_keys: ticket keys are 1 to 16 lines of base64, each of 80 "
+        "bytes\n";
+    (void)state;
+    assert_int_equal(
+        system("openssl ec -aes256 -passout pass:x -in ec.key -out bad.key 2>/dev/null"), 0);
+    refused(FAULTS(LISTENERS), expected);
+    refused(FAULTS("services: {imap: {" PLAIN "}}\n"), expected);
+}
+
 static void refuses_services(void **state)
 {
     (void)state;
@@ -547,6 +572,7 @@ int main(void)
         cmocka_unit_test(refuses_a_bad_map_file),
         cmocka_unit_test(refuses_listeners),
         cmocka_unit_test(refuses_certificates),
+        cmocka_unit_test(refuses_all_faults_of_tls_at_once),
         cmocka_unit_test(refuses_services),
         cmocka_unit_test(refuses_unsafe_logins),
         cmocka_unit_test(refuses_a_master_login_in_the_clear),
