@@ -33,6 +33,9 @@ static const struct {
     [REASON_INJECTION] = {"injection", NULL},
     [REASON_PROXY_HEADER] = {"proxy_header", NULL},
     [REASON_SHUTDOWN] = {"shutdown", "Server is shutting down, try again"},
+    [REASON_KICKED] = {"kicked", "Closed by the administrator"},
+    [REASON_DRAINED] = {"drained", "Server is going into maintenance, try again"},
+    [REASON_HELD] = {"held", "Mailbox is being moved, try again"},
 };
 
 const char *client_reason_word(enum client_reason reason)
@@ -178,6 +181,12 @@ bool client_drain(struct client *c)
     return n != STREAM_AGAIN || client_timed_out(c);
 }
 
+static void step_over(struct client_walk *walk, const struct client *c)
+{
+    if (walk->next == &c->ring)
+        walk->next = c->ring.next;
+}
+
 static void release(struct post *post)
 {
     struct client *c = OUTER(post, client, post);
@@ -187,6 +196,8 @@ static void release(struct post *post)
 void client_close(struct client *c)
 {
     struct worker *w = c->worker;
+    RING_EACH(ring, &w->walks)
+    step_over(OUTER(ring, client_walk, ring), c);
     stream_close(&c->stream);
     worker_timer_clear(w, &c->timer);
     ring_remove(&c->ring);
@@ -209,7 +220,10 @@ static void step_post(struct post *post)
 static void step_timer(struct timer *timer)
 {
     struct client *c = OUTER(timer, client, timer);
-    c->engine->step(c);
+    if (c->stop_at && c->worker->now >= c->stop_at)
+        client_stop(c, c->stop_reason);
+    else
+        c->engine->step(c);
 }
 
 static void step_stream(struct watch *watch, uint32_t events)
@@ -219,9 +233,15 @@ static void step_stream(struct watch *watch, uint32_t events)
     c->engine->step(c);
 }
 
+/* Of two times, 0 being none. */
+static uint64_t earlier(uint64_t a, uint64_t b)
+{
+    return a && (!b || a < b) ? a : b;
+}
+
 void client_arm(struct client *c, uint64_t last)
 {
-    uint64_t due = c->deadline && (!last || c->deadline < last) ? c->deadline : last;
+    uint64_t due = earlier(earlier(c->deadline, last), c->stopping ? 0 : c->stop_at);
     if (due && (!ring_has(&c->timer.ring) || due < c->timer.due))
         worker_timer(c->worker, &c->timer, due > c->worker->now ? due - c->worker->now : 0);
 }
@@ -276,8 +296,55 @@ void client_stop(struct client *c, enum client_reason reason)
     c->engine->step(c);
 }
 
+void client_stop_in(struct client *c, enum client_reason reason, uint64_t ms)
+{
+    uint64_t at = c->worker->now + ms;
+    if (c->stopping || (c->stop_at && c->stop_at <= at))
+        return;
+    c->stop_at = at;
+    c->stop_reason = reason;
+    client_arm(c, 0);
+}
+
 void client_stop_all(struct worker *w, enum client_reason reason)
 {
     RING_EACH(ring, &w->clients)
     client_stop(OUTER(ring, client, ring), reason);
+}
+
+/* ---- walks ---- */
+
+struct client_told client_tell(const struct client *c)
+{
+    struct client_told told = {0};
+    if (c->engine->tell) {
+        c->engine->tell(c, &told);
+    } else {
+        told.phase = c->user ? CLIENT_SERVED : CLIENT_TALKS;
+        told.state = c->user ? "served" : "talking";
+    }
+    return told;
+}
+
+void client_walk_begin(struct client_walk *walk, struct worker *w)
+{
+    walk->worker = w;
+    walk->next = w->clients.next;
+    ring_add_last(&w->walks, &walk->ring);
+    w->busy_tasks++;
+}
+
+struct client *client_walk_next(struct client_walk *walk)
+{
+    struct ring *ring = walk->next;
+    if (ring == &walk->worker->clients)
+        return NULL;
+    walk->next = ring->next;
+    return OUTER(ring, client, ring);
+}
+
+void client_walk_end(struct client_walk *walk)
+{
+    ring_remove(&walk->ring);
+    walk->worker->busy_tasks--;
 }

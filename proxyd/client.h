@@ -32,10 +32,27 @@ enum client_reason {
     REASON_PROXY_HEADER,    /* proxy_header: none, a bad one, or one from an address that is not
                                trusted */
     REASON_SHUTDOWN,        /* shutdown: the process ends */
+    REASON_KICKED,          /* kicked: by an order of the administrator's */
+    REASON_DRAINED,         /* drained: its node is to be emptied */
+    REASON_HELD,            /* held: its mailbox is being moved */
     REASON_COUNT
 };
 
 struct client;
+struct node;
+
+enum client_phase {
+    CLIENT_TALKS, /* not logged in, and no login is under way */
+    CLIENT_ASKS,  /* a login is being looked up, or waits for `hold`: nothing has begun yet */
+    CLIENT_SERVED /* on its way to a node, or there */
+};
+
+/* What an engine has to tell of a client, for people. */
+struct client_told {
+    enum client_phase phase;
+    const char *state;            /* a word */
+    uint64_t bytes_in, bytes_out; /* carried from the client, and to it */
+};
 
 /* What a kind of service does with its clients. */
 struct engine {
@@ -45,6 +62,8 @@ struct engine {
     void (*start)(struct client *c);
     /* Something has happened: see what can be done now. */
     void (*step)(struct client *c);
+    /* Fills in TOLD, which is all zero. NULL: a client with a login is served, and that is all. */
+    void (*tell)(const struct client *c, struct client_told *told);
 };
 
 struct client {
@@ -58,13 +77,16 @@ struct client {
     struct timer timer;         /* at it the engine steps; client_arm */
     struct post post;           /* by worker_soon the engine steps again, in this round */
     uint64_t started, deadline; /* ms; of the present state, 0: none */
+    uint64_t stop_at;           /* ms; 0: not. Then it is to stop for `stop_reason` */
     enum client_reason reason;  /* once it ends */
-    bool arriving;              /* the PROXY header is still awaited */
-    bool stopping;              /* is to end, for `reason`, as soon as the engine sees to it */
-    uint32_t drained;           /* bytes read away while our last words are on their way */
-    char *user;                 /* the login, once it is known; owned */
-    char id[17];                /* the log's `session` */
-    struct addr address;        /* the client's */
+    enum client_reason stop_reason;
+    bool arriving;       /* the PROXY header is still awaited */
+    bool stopping;       /* is to end, for `reason`, as soon as the engine sees to it */
+    uint32_t drained;    /* bytes read away while our last words are on their way */
+    char *user;          /* the login, once it is known; owned */
+    struct node *node;   /* the one that serves it now, or NULL; a reference, the engine's */
+    char id[17];         /* the log's `session` */
+    struct addr address; /* the client's */
 };
 
 /* Serves the connection FD from ADDRESS, accepted by LISTENER of SERVICE in CONFIG (of which the
@@ -79,6 +101,23 @@ unsigned client_total(void);
 /* Ends C for REASON, or all of W's: those at a command boundary are told. */
 void client_stop(struct client *c, enum client_reason reason);
 void client_stop_all(struct worker *w, enum client_reason reason);
+
+/* Ends C for REASON in MS from now, unless it is to stop earlier already. */
+void client_stop_in(struct client *c, enum client_reason reason, uint64_t ms);
+
+/* What C's engine tells of it. */
+struct client_told client_tell(const struct client *c);
+
+/* A walk over the clients that W has at its start, part of what walks. It may pause as long as it
+ * likes, for clients may come and go meanwhile; W does not end before it. */
+struct client_walk {
+    struct ring ring;  /* in the worker's `walks` */
+    struct ring *next; /* the next client, or the head */
+    struct worker *worker;
+};
+void client_walk_begin(struct client_walk *walk, struct worker *w);
+struct client *client_walk_next(struct client_walk *walk); /* NULL: that was the last one */
+void client_walk_end(struct client_walk *walk);
 
 /* ---- arriving ---- */
 

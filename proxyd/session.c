@@ -60,7 +60,6 @@ struct session {
     struct splice up, down; /* client to node, node to client */
     enum session_state state;
     bool half_closed; /* one side has ended; the client's `reason` says which */
-    struct node *target;
     struct node_ticket ticket;
     uint64_t active; /* ms */
     struct login *login;
@@ -101,7 +100,7 @@ static void log_route(const struct session *s)
     if (!client_log(&l, &s->client, LOG_LEVEL_INFO, "route"))
         return;
     log_str(&l, "map", r->map);
-    log_str(&l, "node", s->target ? node_name(s->target) : NULL);
+    log_str(&l, "node", s->client.node ? node_name(s->client.node) : NULL);
     log_str(&l, "reason", r->why);
     log_end(&l);
 }
@@ -114,7 +113,7 @@ static void log_login(const struct session *s, bool ok, const char *reason)
     log_str(&l, "result", ok ? "ok" : "failed");
     log_str(&l, "mechanism", s->client.user ? sasl_name(s->login->creds.mech) : NULL);
     log_str(&l, "tls", stream_tls_version(&s->client.stream));
-    log_str(&l, "node", s->target ? node_name(s->target) : NULL);
+    log_str(&l, "node", s->client.node ? node_name(s->client.node) : NULL);
     log_str(&l, "reason", reason);
     log_end(&l);
 }
@@ -124,7 +123,7 @@ static void log_close(const struct session *s, const char *detail)
     struct log_line l;
     if (!client_log(&l, &s->client, LOG_LEVEL_INFO, "close"))
         return;
-    log_str(&l, "node", s->target ? node_name(s->target) : NULL);
+    log_str(&l, "node", s->client.node ? node_name(s->client.node) : NULL);
     log_num(&l, "bytes_in", s->up.bytes);
     log_num(&l, "bytes_out", s->down.bytes);
     log_seconds(&l, "seconds", s->client.worker->now - s->client.started);
@@ -154,8 +153,8 @@ static void forget_node(struct session *s)
 {
     stream_close(&s->node);
     node_leave(&s->ticket);
-    node_unref(s->target);
-    s->target = NULL;
+    node_unref(s->client.node);
+    s->client.node = NULL;
 }
 
 /* Lets go of everything; the memory itself waits for the end of the round. */
@@ -369,13 +368,13 @@ static void place_granted(struct post *post)
 static enum session_state enter(struct session *s)
 {
     const struct route *r = &s->login->route;
-    s->target = node_get(s->client.service->group, r->node_name, r->host, r->port);
+    s->client.node = node_get(s->client.service->group, r->node_name, r->host, r->port);
     log_route(s);
-    if (!s->target)
+    if (!s->client.node)
         return refuse(s, VERDICT_BUSY, "too many nodes are in use");
     s->ticket = (struct node_ticket){.post.run = place_granted};
-    if (node_enter(s->target, &s->ticket, s->client.worker) == TICKET_NONE)
-        return refuse(s, node_is_up(s->target) ? VERDICT_BUSY : VERDICT_NODE_DOWN,
+    if (node_enter(s->client.node, &s->ticket, s->client.worker) == TICKET_NONE)
+        return refuse(s, node_is_up(s->client.node) ? VERDICT_BUSY : VERDICT_NODE_DOWN,
                       "the queue of the node is full");
     s->client.deadline = s->login->asked + s->client.service->backend.queue_timeout;
     return SESSION_WAIT;
@@ -460,7 +459,7 @@ static enum session_state start_link(struct session *s)
         .session_id = s->client.id,
     };
     l->link.resolve.post.run = resolved;
-    link_start(&l->link, s->client.worker, s->client.service, s->target, &s->node, &setup,
+    link_start(&l->link, s->client.worker, s->client.service, s->client.node, &s->node, &setup,
                connected);
     s->client.deadline = l->link.deadline;
     return SESSION_LOGIN;
@@ -474,7 +473,7 @@ static enum session_state do_wait(struct session *s)
         return session_end(s, REASON_CLIENT_CLOSED, "while waiting for the node");
     if (!client_timed_out(&s->client))
         return SESSION_WAIT;
-    return refuse(s, node_is_up(s->target) ? VERDICT_BUSY : VERDICT_NODE_DOWN,
+    return refuse(s, node_is_up(s->client.node) ? VERDICT_BUSY : VERDICT_NODE_DOWN,
                   "waited too long for the node");
 }
 
@@ -644,5 +643,24 @@ static void step(struct client *c)
     session_step(OUTER(c, session, client));
 }
 
-const struct engine session_engine = {
-    .pool = ENGINE_SESSION, .size = sizeof(struct session), .start = start, .step = step};
+static void tell(const struct client *c, struct client_told *told)
+{
+    static const char *const words[] = {
+        [SESSION_ARRIVE] = "arriving", [SESSION_TLS] = "tls",        [SESSION_TALK] = "talking",
+        [SESSION_ROUTE] = "routing",   [SESSION_HOLD] = "held",      [SESSION_WAIT] = "queued",
+        [SESSION_LOGIN] = "login",     [SESSION_CARRY] = "carrying", [SESSION_DRAIN] = "leaving",
+        [SESSION_END] = "ended"};
+    const struct session *s = OUTER(c, session, client);
+    told->phase = s->state < SESSION_ROUTE  ? CLIENT_TALKS
+                  : s->state < SESSION_WAIT ? CLIENT_ASKS
+                                            : CLIENT_SERVED;
+    told->state = words[s->state];
+    told->bytes_in = s->up.bytes;
+    told->bytes_out = s->down.bytes;
+}
+
+const struct engine session_engine = {.pool = ENGINE_SESSION,
+                                      .size = sizeof(struct session),
+                                      .start = start,
+                                      .step = step,
+                                      .tell = tell};

@@ -137,6 +137,7 @@ struct worker *worker_start(void (*at_end)(void))
     w->scratch = xmalloc(WORKER_SCRATCH);
     wheel_init(&w->wheel, w->now);
     ring_init(&w->clients);
+    ring_init(&w->walks);
     ring_init(&w->soon);
     ring_init(&w->posts);
     pthread_mutex_init(&w->lock, NULL);

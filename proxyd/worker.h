@@ -63,6 +63,7 @@ struct worker {
     struct listeners *listeners; /* listener.c's */
     struct checker *checker;     /* check.c's; NULL: another worker checks the nodes */
     struct ring clients;         /* all of them, linked by client.c */
+    struct ring walks;           /* over them; client.c's */
     size_t client_count;
     bool leaving;        /* ends when nothing is left to do; set by listener.c */
     unsigned busy_tasks; /* what else has to end first: checks, jobs in the thread pool */
