@@ -14,6 +14,14 @@ FUZZ_SECONDS ?= 5
 CC = gcc
 FUZZ_CC = clang
 PACKAGES = libuv openssl yaml-0.1 libsodium libcrypt ldap lber jansson
+# llhttp has a package of its own on newer systems; Debian 12 has its C sources in node-llhttp.
+ifeq ($(shell pkg-config --exists libllhttp && echo yes),yes)
+PACKAGES += libllhttp
+else
+LLHTTP = /usr/share/llhttp
+LLHTTP_INCLUDE = /usr/share/include/llhttp
+LLHTTP_OBJECTS = $(addprefix llhttp/,api.o http.o llhttp.o)
+endif
 B := build$(if $(SAN),/san)
 O := $(B)/obj
 , := ,
@@ -23,7 +31,8 @@ WARN = -Wall -Wextra -Wshadow -Wformat=2 -Wstrict-prototypes -Wmissing-prototype
 SANITIZE = -fsanitize=address$(,)undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
 HARDEN = $(if $(SAN),$(SANITIZE),-D_FORTIFY_SOURCE=2) -fPIE -fstack-protector-strong \
 	-fstack-clash-protection -fno-strict-aliasing
-INCLUDE = -std=c11 -D_GNU_SOURCE -I. -Iproxyd $(shell pkg-config --cflags $(PACKAGES))
+INCLUDE = -std=c11 -D_GNU_SOURCE -I. -Iproxyd $(if $(LLHTTP),-isystem $(LLHTTP_INCLUDE)) \
+	$(shell pkg-config --cflags $(PACKAGES))
 ALL_CFLAGS = $(INCLUDE) $(WARN) $(HARDEN) $(CFLAGS) -MMD -MP
 ALL_LDFLAGS = -pie -Wl,-z,relro,-z,now -pthread $(if $(SAN),$(SANITIZE)) $(LDFLAGS)
 LIBS = $(shell pkg-config --libs $(PACKAGES))
@@ -45,9 +54,14 @@ $(B)/proxyctl: $(O)/proxyd/admin/proxyctl.o $(B)/libproxyd.a
 	@echo "  LD $@"
 	@$(CC) $(ALL_LDFLAGS) -o $@ $^ $(LIBS)
 
-$(B)/libproxyd.a: $(OBJECTS)
+$(B)/libproxyd.a: $(OBJECTS) $(LLHTTP_OBJECTS:%=$(O)/%)
 	@rm -f $@
-	@ar rcs $@ $^
+	@ar qcs $@ $^
+
+$(O)/llhttp/%.o: $(LLHTTP)/%.c
+	@mkdir -p $(@D)
+	@echo "  CC $@"
+	@$(CC) -isystem $(LLHTTP_INCLUDE) $(HARDEN) $(CFLAGS) -c -o $@ $<
 
 $(O)/%.o: %.c
 	@mkdir -p $(@D)
@@ -86,9 +100,14 @@ build/fuzz/%.o: %.c
 	@$(FUZZ_CC) $(INCLUDE) -g -O1 -fsanitize=fuzzer-no-link,address,undefined \
 		-fno-sanitize-recover=all -MMD -MP -c -o $@ $<
 
-build/fuzz/libproxyd.a: $(SOURCES:%.c=build/fuzz/%.o)
+build/fuzz/libproxyd.a: $(SOURCES:%.c=build/fuzz/%.o) $(LLHTTP_OBJECTS:%=build/fuzz/%)
 	@rm -f $@
-	@ar rcs $@ $^
+	@ar qcs $@ $^
+
+build/fuzz/llhttp/%.o: $(LLHTTP)/%.c
+	@mkdir -p $(@D)
+	@echo "  CC $@"
+	@$(FUZZ_CC) -isystem $(LLHTTP_INCLUDE) -g -O1 -fsanitize=fuzzer-no-link,address,undefined -c -o $@ $<
 
 build/fuzz/%: build/fuzz/tests/fuzz/%.o build/fuzz/libproxyd.a
 	@echo "  LD $@"
