@@ -99,7 +99,8 @@ static const struct config_service *service_of(const struct config *config, cons
 static void begin(struct checker *checker, struct node *node)
 {
     const struct config_service *service = service_of(checker->config, node);
-    if (!service) { /* of a configuration that this worker has not heard of yet */
+    if (!service || !service->protocol->back_read) { /* of a configuration that this worker has not
+                                                       heard of yet; or has no checks */
         node_unref(node);
         return;
     }

@@ -158,13 +158,29 @@ static void complete_connector(struct yaml_node *connector)
     set_default(connector, "search_filter", active ? "(sAMAccountName=%n)" : "(mail=%e)");
 }
 
+/* What SERVICE speaks, or NULL where that is not said or not known. */
+static const struct protocol *protocol_of(const struct yaml_node *service)
+{
+    const struct yaml_node *name = yaml_tree_get(service, "protocol");
+    return protocol_find(name && name->text ? name->text : service->key);
+}
+
+/* Which options a service has depends on what it speaks. */
+static void mark_services(struct yaml_node *services)
+{
+    bool named = services && services->kind == YAML_TREE_MAPPING;
+    for (struct yaml_node *child = named ? services->first : NULL; child; child = child->next) {
+        const struct protocol *protocol = protocol_of(child);
+        child->engines = protocol ? 1u << protocol->engine : 0;
+    }
+}
+
 static void complete_service(struct yaml_node *service, const struct yaml_node *tls)
 {
     const struct yaml_node *listeners = yaml_tree_get(service, "listeners");
+    const struct protocol *protocol = protocol_of(service);
     if (protocol_find(service->key))
         set_default(service, "protocol", service->key);
-    const struct yaml_node *name = yaml_tree_get(service, "protocol");
-    const struct protocol *protocol = name && name->text ? protocol_find(name->text) : NULL;
     if (protocol) {
         char port[8];
         snprintf(port, sizeof port, "%u", protocol->port);
@@ -177,6 +193,7 @@ static void complete_service(struct yaml_node *service, const struct yaml_node *
 
 static void complete(struct yaml_node *tree)
 {
+    mark_services(yaml_tree_get(tree, "services"));
     options_complete(options, tree);
     set_machine_name(tree);
     const struct yaml_node *ldap = yaml_tree_get(tree, "ldap");

@@ -79,6 +79,65 @@ struct config_check {
     unsigned fall, rise;
 };
 
+/* ---- of webmail services only ---- */
+
+enum config_form { CONFIG_FORM_FORM, CONFIG_FORM_JSON };
+
+/* A field that is sent along, as it is. */
+struct config_field {
+    char *name, *value;
+};
+
+enum { CONFIG_STATUSES_MAX = 16 };
+
+struct config_statuses {
+    uint16_t list[CONFIG_STATUSES_MAX];
+    size_t count;
+};
+
+/* How a node is logged in to. Paths here and below are targets (RFC 9112, 3.2.1): they begin with
+ * a slash and may have a query. */
+struct config_web_node_login {
+    char *page; /* fetched first, or NULL */
+    char *path, *user_field, *password_field;
+    struct config_field *fields;
+    size_t field_count;
+    enum config_form format;
+    struct config_statuses statuses; /* of a success */
+    char *cookie;                    /* that a success sets, or NULL */
+};
+
+struct config_virtual_host {
+    char *host; /* as written: a name, or "*." and a domain */
+    char *template;
+};
+
+struct config_web {
+    char *login_path, *user_field, *password_field; /* of our own page; the path has no query */
+    struct config_web_node_login node;
+    char *logout_path; /* or NULL */
+    char *start;
+    char *templates; /* the folder, or NULL */
+    struct config_virtual_host *hosts;
+    size_t host_count;
+    struct {
+        bool detect;
+        char *template;
+        bool template_is_default;
+        char *start; /* or NULL: as everybody's */
+    } mobile;
+    bool secure_login;
+    struct {
+        char *cookie;
+        char *keys;        /* as written, or NULL */
+        uint64_t lifetime; /* ms */
+    } session;
+    struct {
+        uint64_t header_size, body_size, upload_size; /* bytes */
+        uint64_t request_timeout, keepalive_timeout;  /* ms */
+    } http;
+};
+
 struct config_backend {
     uint16_t port;
     enum tls_mode tls_mode;
@@ -94,6 +153,8 @@ struct config_backend {
     enum config_backend_login login;
     char *master_user, *master_password;
     enum config_client_address client_address;
+    unsigned max_requests;     /* webmail: at a time */
+    uint64_t response_timeout; /* webmail: ms */
 };
 
 struct config_service {
@@ -112,6 +173,7 @@ struct config_service {
     uint64_t login_timeout; /* ms */
     uint64_t idle_timeout;  /* ms */
     unsigned max_errors, max_auth_errors;
+    struct config_web web;
     struct config_backend backend;
     enum log_level log_level; /* log.events, or log.level */
     struct node_group *group; /* its nodes' state, which outlives configurations (node.c) */

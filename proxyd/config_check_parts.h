@@ -37,6 +37,10 @@ void config_check_ldap(struct config_checking *c);
 struct map *config_check_ldap_map(struct config_checking *c, const struct config_map *setting,
                                   struct yaml_node *node);
 
+/* Checks what only a webmail service has. NODE is where SERVICE is. */
+void config_check_web(struct config_checking *c, struct config_service *service,
+                      struct yaml_node *node);
+
 /* Checks the services, after the maps and nodes that they name, and makes their TLS contexts. */
 void config_check_services(struct config_checking *c);
 

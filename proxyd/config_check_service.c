@@ -276,6 +276,11 @@ static void check_protocol(struct service_check *s)
         s->service->name, OPTION_NEAR(near));
 }
 
+static bool is_of(const struct config_service *service, enum protocol_engine engine)
+{
+    return service->protocol && service->protocol->engine == engine;
+}
+
 static void set_log_level(struct service_check *s)
 {
     const struct config *config = s->c->config;
@@ -300,9 +305,13 @@ void config_check_services(struct config_checking *c)
         check_protocol(&s);
         check_listeners(&s);
         check_service_maps(&s);
-        check_mechanisms(&s);
-        check_plaintext(&s);
-        check_master(&s);
+        if (is_of(service, ENGINE_SESSION)) {
+            check_mechanisms(&s);
+            check_plaintext(&s);
+            check_master(&s);
+        }
+        if (is_of(service, ENGINE_WEB))
+            config_check_web(c, service, s.node);
         make_client(&s);
     }
 }

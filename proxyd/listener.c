@@ -46,7 +46,8 @@ struct listeners {
     struct listener list[];
 };
 
-static const struct engine *const engines[] = {[ENGINE_SESSION] = &session_engine};
+static const struct engine *const engines[] = {
+    [ENGINE_SESSION] = &session_engine, [ENGINE_WEB] = NULL};
 
 static atomic_uint session_limit = UINT_MAX;
 
@@ -214,8 +215,11 @@ static void accept_one(struct watch *watch, uint32_t events)
         log_message(LOG_LEVEL_INFO, "listener", "accepting again");
     ls->paused = false;
     addr_from_sockaddr(&client, (struct sockaddr *)&sa, n);
-    client_start(l->worker, engines[l->service->protocol->engine], ls->config, l->service, l->conf,
-                 fd, &client);
+    const struct engine *engine = engines[l->service->protocol->engine];
+    if (engine)
+        client_start(l->worker, engine, ls->config, l->service, l->conf, fd, &client);
+    else
+        close(fd);
 }
 
 /* ---- orders ---- */

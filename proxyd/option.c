@@ -8,12 +8,14 @@
 #include "base/mem.h"
 #include "config.h"
 
+#include <ctype.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <sched.h>
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 enum {
@@ -424,6 +426,58 @@ static void read_secret(const struct option *o, struct yaml_node *node, void *ba
         option_refuse(node, problems, "%s has a control character in it", o->key);
 }
 
+static void read_secrets(const struct option *o, struct yaml_node *node, void *base,
+                         struct problems *problems)
+{
+    char *path = option_secret_path(node);
+    if (path)
+        read_content(o, node, path, base, problems);
+    else
+        read_scalar(o, node, base, problems);
+    free(path);
+}
+
+static void read_folder(const struct option *o, struct yaml_node *node, void *base,
+                        struct problems *problems)
+{
+    struct stat st;
+    read_scalar(o, node, base, problems);
+    if (node->bad)
+        return;
+    if (stat(node->text, &st) < 0)
+        option_refuse(node, problems, "%s: cannot read %.200s: %s", o->key, node->text,
+                      strerror(errno));
+    else if (!S_ISDIR(st.st_mode))
+        option_refuse(node, problems, "%s: %.200s is no folder", o->key, node->text);
+}
+
+static bool parse_target(const struct option *o, const char *text, void *field)
+{
+    bool good = text[0] == '/' && text[1] != '/' && text[1] != '\\';
+    for (const char *c = text; *c && good; c++)
+        good = *c > ' ' && *c < 0x7f && !strchr("\"#<>\\^`{|}", *c);
+    return good && parse_string(o, text, field);
+}
+
+static bool parse_token(const struct option *o, const char *text, void *field)
+{
+    static const char others[] = "!#$%&'*+-.^_`|~";
+    bool good = text[0];
+    for (const char *c = text; *c && good; c++)
+        good = (unsigned char)*c < 0x80 && (isalnum((unsigned char)*c) || strchr(others, *c));
+    return good && parse_string(o, text, field);
+}
+
+/* Many secrets in one text: one on each line of it. */
+static bool parse_secrets(const struct option *o, const char *text, void *field)
+{
+    (void)o;
+    if (!text[0] || strncmp(text, "${", 2) == 0)
+        return false;
+    *(char **)field = xstrdup(text);
+    return true;
+}
+
 static void read_keys(const struct option *o, struct yaml_node *node, void *base,
                       struct problems *problems)
 {
@@ -467,6 +521,39 @@ const struct option_type option_secret = {
     .read = read_secret,
     .free = free_string,
     .parse = parse_secret,
+};
+
+const struct option_type option_folder = {
+    .name = "folder",
+    .what = "the path of a folder",
+    .read = read_folder,
+    .free = free_string,
+    .parse = parse_string,
+};
+
+const struct option_type option_target = {
+    .name = "path in a URL",
+    .what = "a path in a URL, beginning with one / (/login, /?task=login)",
+    .read = read_scalar,
+    .free = free_string,
+    .parse = parse_target,
+};
+
+const struct option_type option_token = {
+    .name = "cookie name",
+    .what = "a name as cookies have them: letters, digits and some signs",
+    .read = read_scalar,
+    .free = free_string,
+    .parse = parse_token,
+};
+
+const struct option_type option_secrets = {
+    .name = "secrets",
+    .what = "one secret a line, or \"${file:PATH}\"",
+    .secret = true,
+    .read = read_secrets,
+    .free = free_string,
+    .parse = parse_secrets,
 };
 
 const struct option_type option_keys = {
@@ -587,6 +674,18 @@ static bool parse_mechanism(const struct option *o, const char *text, void *fiel
     return true;
 }
 
+static bool parse_status(const struct option *o, const char *text, void *field)
+{
+    struct config_statuses *statuses = field;
+    uint64_t status;
+    (void)o;
+    if (!number(text, &status) || status < 200 || status > 599 ||
+        statuses->count == CONFIG_STATUSES_MAX)
+        return false;
+    statuses->list[statuses->count++] = (uint16_t)status;
+    return true;
+}
+
 const struct option_type option_strings = {
     .name = "list of texts",
     .what = "a text, or a list of texts",
@@ -624,4 +723,12 @@ const struct option_type option_mechanisms = {
     .what = "a mechanism",
     .read = read_items,
     .parse = parse_mechanism,
+};
+
+const struct option_type option_statuses = {
+    .name = "list of HTTP statuses",
+    .what = "a status of HTTP from 200 to 599, or a list of up to 16 such",
+    .plain = true,
+    .read = read_items,
+    .parse = parse_status,
 };

@@ -52,7 +52,14 @@ struct option {
     const struct option_word *words; /* of an enum */
     const struct option *options;    /* of a section */
     size_t size, count;              /* of arrays: of an element, offset of their number */
+    unsigned engines;                /* bits 1u << ENGINE_*: of services of these only; 0: of all */
 };
+
+/* Whether O is for sections of ENGINES (of a yaml_node; 0: not known). */
+static inline bool option_is_for(const struct option *o, unsigned engines)
+{
+    return !o->engines || !engines || (o->engines & engines);
+}
 
 /* Scalars. The field is: */
 extern const struct option_type option_boolean;  /* bool */
@@ -65,7 +72,11 @@ extern const struct option_type option_word;     /* an enum: one of `words` */
 extern const struct option_type option_string;   /* char * without control characters */
 extern const struct option_type option_hostname; /* char * */
 extern const struct option_type option_file;     /* char *: the path of a file that can be read */
+extern const struct option_type option_folder;   /* char *: the path of a folder */
+extern const struct option_type option_target;   /* char *: "/PATH" or "/PATH?QUERY" of a URL */
+extern const struct option_type option_token;    /* char *: a cookie's name (RFC 9110, 5.6.2) */
 extern const struct option_type option_secret;   /* char *: itself, or "${file:PATH}" */
+extern const struct option_type option_secrets;  /* char *: the same, several, one a line */
 extern const struct option_type option_keys;     /* char *: the content of the file named */
 extern const struct option_type option_address;  /* struct config_address */
 extern const struct option_type option_ip;       /* struct addr */
@@ -77,6 +88,7 @@ extern const struct option_type option_files;      /* struct strings, of files t
 extern const struct option_type option_tls_names;  /* struct strings, of names or "*.NAME" */
 extern const struct option_type option_networks;   /* struct config_networks */
 extern const struct option_type option_mechanisms; /* unsigned, bits 1u << SASL_* */
+extern const struct option_type option_statuses;   /* struct config_statuses */
 
 /* Containers (options_read.c): a mapping of `options`, whose fields are in the same struct or in
  * one at the offset; a list of such; a mapping of any names to such; a mapping of any names to
@@ -87,8 +99,8 @@ extern const struct option_type option_list;
 extern const struct option_type option_named;
 extern const struct option_type option_pairs;
 
-/* PATH where NODE, which stands at an option_secret, is "${file:PATH}": the caller's to free. Else
- * NULL. */
+/* PATH where NODE, which stands at an option_secret or option_secrets, is "${file:PATH}": the
+ * caller's to free. Else NULL. */
 char *option_secret_path(const struct yaml_node *node);
 
 /* Adds an error about NODE (where its value is, or a section's key) unless it was refused. */

@@ -13,6 +13,10 @@
 #define ARRAY(type, list, number, element)                                                         \
     .offset = AT(type, list), .count = AT(type, number), .size = sizeof(struct element)
 
+/* Options of services that speak some protocols only. */
+#define OF_SESSIONS .engines = 1u << ENGINE_SESSION
+#define OF_WEBMAIL  .engines = 1u << ENGINE_WEB
+
 /* ---- words ---- */
 
 static const struct option_word log_formats[] = {
@@ -65,6 +69,9 @@ static const struct option_word client_addresses[] = {{"none", CLIENT_ADDRESS_NO
                                                       {"proxy_v2", CLIENT_ADDRESS_PROXY_V2},
                                                       {"auto", CLIENT_ADDRESS_AUTO},
                                                       {0}};
+
+static const struct option_word forms[] = {
+    {"form", CONFIG_FORM_FORM}, {"json", CONFIG_FORM_JSON}, {0}};
 
 /* ---- global, log ---- */
 
@@ -246,6 +253,81 @@ static const struct option check[] = {
      .help = "so many successes in a row: it is up again"},
     {0}};
 
+/* ---- webmail ---- */
+
+static const struct option field[] = {{"VALUE", &option_string, AT(config_field, value)}, {0}};
+
+static const struct option success[] = {
+    {"status", &option_statuses, AT(config_service, web.node.statuses), .initial = "[302, 303]",
+     .help = "the statuses that a successful login is answered with"},
+    {"cookie", &option_token, AT(config_service, web.node.cookie), .example = "sessionid",
+     .help = "a cookie that it sets; default: none is asked for"},
+    {0}};
+
+static const struct option node_login[] = {
+    {"page", &option_target, AT(config_service, web.node.page), .example = "/login",
+     .help = "fetched first; its cookies and hidden fields go along with the login"},
+    {"path", &option_target, AT(config_service, web.node.path), .initial = "/login",
+     .help = "where the login is posted to"},
+    {"user_field", &option_string, AT(config_service, web.node.user_field), .initial = "username",
+     .help = "the field for the login"},
+    {"password_field", &option_string, AT(config_service, web.node.password_field),
+     .initial = "password", .help = "the field for the password"},
+    {"fields", &option_pairs,
+     ARRAY(config_service, web.node.fields, web.node.field_count, config_field), .initial = "{}",
+     .options = field, .help = "fields that are sent too, as they are"},
+    {"format", &option_word, AT(config_service, web.node.format), .initial = "form", .words = forms,
+     .help = "how the fields are sent"},
+    {"success", &option_section, .options = success, .help = "how a successful login is told"},
+    {0}};
+
+static const struct option login[] = {
+    {"path", &option_target, AT(config_service, web.login_path), .initial = "/login",
+     .help = "where the login page is, and where it posts to"},
+    {"user_field", &option_string, AT(config_service, web.user_field), .initial = "username",
+     .help = "the page's field for the login"},
+    {"password_field", &option_string, AT(config_service, web.password_field),
+     .initial = "password", .help = "the page's field for the password"},
+    {"backend", &option_section, .options = node_login, .help = "how a node is logged in to"},
+    {0}};
+
+static const struct option virtual_host[] = {
+    {"TEMPLATE", &option_string, AT(config_virtual_host, template)}, {0}};
+
+static const struct option mobile[] = {
+    {"detect", &option_boolean, AT(config_service, web.mobile.detect), .initial = "false",
+     .help = "whether phones are told from other devices, by client hints and User-Agent"},
+    {"template", &option_string, AT(config_service, web.mobile.template), .initial = "mobile",
+     .help = "the template of their login page, where there is one of that name"},
+    {"start", &option_target, AT(config_service, web.mobile.start), .example = "/mobile",
+     .help = "where they land after the login; default: as everybody"},
+    {0}};
+
+static const struct option session[] = {
+    {"cookie", &option_token, AT(config_service, web.session.cookie), .initial = "proxyd_route",
+     .help = "the name of the cookie that says, sealed, who it is and on which node he lives"},
+    {"keys", &option_secrets, AT(config_service, web.session.keys),
+     .example = "\"${file:/etc/proxyd/secrets/cookie}\"",
+     .help = "lines of 64 hex digits, the same on all front ends; the first seals, all open"},
+    {"lifetime", &option_duration, AT(config_service, web.session.lifetime), "1s", "8760h", "12h",
+     .help = "from the login until it has to be repeated"},
+    {0}};
+
+static const struct option http[] = {
+    {"header_size", &option_size, AT(config_service, web.http.header_size), "1K", "1M", "64K",
+     .help = "of a request's or answer's first line and header fields together"},
+    {"body_size", &option_size, AT(config_service, web.http.body_size), "0", "1024G", "64K",
+     .help = "of a request's body"},
+    {"upload_size", &option_size, AT(config_service, web.http.upload_size), "0", "1024G", "16M",
+     .help = "of a request's body that is multipart/form-data, or of PUT"},
+    {"request_timeout", &option_duration, AT(config_service, web.http.request_timeout), "1ms",
+     "24h", "60s", .help = "from the first byte of a request to its last"},
+    {"keepalive_timeout", &option_duration, AT(config_service, web.http.keepalive_timeout), "0s",
+     "24h", "75s", .help = "how long a connection waits for its next request"},
+    {0}};
+
+/* ---- the nodes of a service ---- */
+
 static const struct option backend[] = {
     {"port", &option_port, AT(config_service, backend.port), .min = "1", .max = "65535",
      .example = "$PORT",
@@ -262,19 +344,24 @@ static const struct option backend[] = {
     {"connect_timeout", &option_duration, AT(config_service, backend.connect_timeout), "1ms", "1h",
      "5s", .help = "from connecting to a node to its greeting"},
     {"max_connections", &option_number, AT(config_service, backend.max_connections), "0", "1000000",
-     "0", .help = "sessions at each node at once; 0: no limit"},
+     "0", OF_SESSIONS, .help = "sessions at each node at once; 0: no limit"},
+    {"max_requests", &option_number, AT(config_service, backend.max_requests), "1", "1000000", "64",
+     OF_WEBMAIL, .help = "requests at each node at once"},
     {"queue_size", &option_number, AT(config_service, backend.queue_size), "0", "1000000", "64",
-     .help = "logins that wait for a node while it has its max_connections, or is down"},
+     .help = "logins or requests that wait for a node while it has as many as it may, or is down"},
     {"queue_timeout", &option_duration, AT(config_service, backend.queue_timeout), "0s", "1h",
      "10s", .help = "how long they wait"},
+    {"response_timeout", &option_duration, AT(config_service, backend.response_timeout), "1ms",
+     "24h", "60s", OF_WEBMAIL, .help = "how long a node may take until it answers a request"},
     {"check", &option_section, .options = check,
      .help = "whether nodes are well: they are greeted and left in the protocol's own words"},
     {"login", &option_word, AT(config_service, backend.login), .initial = "forward",
-     .words = backend_logins,
+     .words = backend_logins, OF_SESSIONS,
      .help = "forward: the client's own credentials; master: those of the master user"},
-    {"master_user", &option_string, AT(config_service, backend.master_user), .example = "proxyd",
+    {"master_user", &option_string, AT(config_service, backend.master_user), OF_SESSIONS,
+     .example = "proxyd",
      .help = "the master user's name; the user's own goes along as SASL PLAIN's authzid"},
-    {"master_password", &option_secret, AT(config_service, backend.master_password),
+    {"master_password", &option_secret, AT(config_service, backend.master_password), OF_SESSIONS,
      .example = "\"${file:/etc/proxyd/secrets/master}\"",
      .help = "the master user's password, or where it is"},
     {"client_address", &option_word, AT(config_service, backend.client_address), .initial = "auto",
@@ -293,22 +380,41 @@ static const struct option service[] = {
      .words = authentications,
      .help = "who checks the password: the node, or we ourselves and then the node"},
     {"plaintext_auth", &option_word, AT(config_service, plaintext_auth), .initial = "trusted",
-     .words = plaintexts, .help = "from where passwords are taken without TLS"},
+     .words = plaintexts, OF_SESSIONS, .help = "from where passwords are taken without TLS"},
     {"mechanisms", &option_mechanisms, AT(config_service, mechanisms), .initial = "[plain, login]",
-     .words = mechanisms,
+     .words = mechanisms, OF_SESSIONS,
      .help = "how clients may log in; external (by certificate) needs backend.login: master"},
     {"failover", &option_address, AT(config_service, failover), .example = "10.0.0.9",
      .help = "where a login goes that no map knows"},
-    {"capabilities", &option_string, AT(config_service, capabilities),
+    {"capabilities", &option_string, AT(config_service, capabilities), OF_SESSIONS,
      .help = "what is announced before the login; default: what the nodes announce"},
     {"login_timeout", &option_duration, AT(config_service, login_timeout), "1ms", "24h", "60s",
-     .help = "from accepting a connection to the end of the login"},
+     OF_SESSIONS, .help = "from accepting a connection to the end of the login"},
     {"idle_timeout", &option_duration, AT(config_service, idle_timeout), "1ms", "168h", "30m",
-     .help = "how long neither side may say anything after the login"},
+     OF_SESSIONS, .help = "how long neither side may say anything after the login"},
     {"max_errors", &option_number, AT(config_service, max_errors), "1", "1000000", "20",
-     .help = "unknown or malformed commands before the login; then we close"},
+     OF_SESSIONS, .help = "unknown or malformed commands before the login; then we close"},
     {"max_auth_errors", &option_number, AT(config_service, max_auth_errors), "1", "1000000", "5",
-     .help = "refused logins of one connection; then we close"},
+     OF_SESSIONS, .help = "refused logins of one connection; then we close"},
+    {"login", &option_section, OF_WEBMAIL, .options = login, .help = "the login page"},
+    {"logout_path", &option_target, AT(config_service, web.logout_path), OF_WEBMAIL,
+     .example = "/logout",
+     .help = "a request for it forgets the route; with a query: one that has these parameters"},
+    {"start", &option_target, AT(config_service, web.start), .initial = "/", OF_WEBMAIL,
+     .help = "where a user lands after the login when the node names no place"},
+    {"templates", &option_folder, AT(config_service, web.templates), OF_WEBMAIL,
+     .example = "/etc/proxyd/templates",
+     .help = "folders with a login.html and its static files; default: a built-in page"},
+    {"virtual_hosts", &option_pairs,
+     ARRAY(config_service, web.hosts, web.host_count, config_virtual_host), .initial = "{}",
+     .options = virtual_host, OF_WEBMAIL,
+     .help = "the template for a host name, or \"*.DOMAIN\"; others have the one called default"},
+    {"mobile", &option_section, OF_WEBMAIL, .options = mobile, .help = "phones"},
+    {"secure_login", &option_boolean, AT(config_service, web.secure_login), .initial = "false",
+     OF_WEBMAIL, .help = "whether the login page is on listeners with TLS only: others redirect"},
+    {"session", &option_section, OF_WEBMAIL, .options = session,
+     .help = "who is logged in, which no front end has to remember"},
+    {"http", &option_section, OF_WEBMAIL, .options = http, .help = "bounds of requests"},
     {"backend", &option_section, .options = backend, .help = "the nodes of this service"},
     {0}};
 

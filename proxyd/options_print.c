@@ -5,6 +5,7 @@
 #include "options.h"
 
 #include <ctype.h>
+#include <stdlib.h>
 #include <string.h>
 
 enum { STEP = 2 }; /* blanks a level */
@@ -107,6 +108,15 @@ static void print_list(const struct option *o, const struct yaml_node *node, int
     }
 }
 
+/* Where several secrets are, is none. */
+static bool is_hidden(const struct option *o, const struct yaml_node *node)
+{
+    char *path = o->type == &option_secrets ? option_secret_path(node) : NULL;
+    bool hidden = o->type->secret && node->kind != YAML_TREE_NULL && !path;
+    free(path);
+    return hidden;
+}
+
 static void print_option(const struct option *o, const struct yaml_node *node, int indent,
                          const char **first, FILE *out)
 {
@@ -125,7 +135,7 @@ static void print_option(const struct option *o, const struct yaml_node *node, i
         return;
     }
     putc(' ', out);
-    if (o->type->secret && node->kind != YAML_TREE_NULL)
+    if (is_hidden(o, node))
         fputs("\"********\"", out);
     else
         print_flow(node, o->type->plain || o->type == &option_pairs, out);

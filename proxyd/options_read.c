@@ -163,15 +163,17 @@ const struct option_type option_pairs = {
 
 /* ---- walks ---- */
 
-static const struct option *find(const struct option *rows, const char *key,
+static const struct option *find(const struct option *rows, const char *key, unsigned engines,
                                  struct option_near *near)
 {
     for (const struct option *o = rows; o->type; o++) {
+        if (!option_is_for(o, engines))
+            continue;
         if (o->key && strcmp(o->key, key) == 0)
             return o;
         if (o->key)
             option_near_offer(near, o->key);
-        const struct option *inner = o->key ? NULL : find(o->options, key, near);
+        const struct option *inner = o->key ? NULL : find(o->options, key, engines, near);
         if (inner)
             return inner;
     }
@@ -183,7 +185,7 @@ static void refuse_unknown(const struct option *rows, const struct yaml_node *ma
 {
     for (const struct yaml_node *child = mapping->first; child; child = child->next) {
         struct option_near near = option_near_to(child->key);
-        if (!find(rows, child->key, &near))
+        if (!find(rows, child->key, mapping->engines, &near))
             problem_error(problems, child->place, "unknown key '%.80s'" OPTION_NEAR_FORMAT,
                           child->key, OPTION_NEAR(near));
     }
@@ -194,6 +196,8 @@ static void read_rows(const struct option *rows, struct yaml_node *mapping, void
 {
     for (const struct option *o = rows; o->type; o++) {
         struct yaml_node *child = o->key ? yaml_tree_get(mapping, o->key) : NULL;
+        if (!option_is_for(o, mapping->engines))
+            continue;
         if (!o->key)
             read_rows(o->options, mapping, (char *)base + o->offset, problems);
         else if (child && child->kind != YAML_TREE_NULL)
@@ -225,15 +229,18 @@ static struct yaml_node *initial_of(const struct option *o)
     return node;
 }
 
-static void complete_container(const struct option *o, struct yaml_node *node)
+static void complete_container(const struct option *o, struct yaml_node *node, unsigned engines)
 {
+    node->engines |= engines;
     if (o->type == &option_section)
         options_complete(o->options, node);
     if (o->type == &option_named && node->kind == YAML_TREE_MAPPING)
         yaml_tree_prune(node);
     if (o->type == &option_named || o->type == &option_list)
-        for (struct yaml_node *child = node->first; child; child = child->next)
+        for (struct yaml_node *child = node->first; child; child = child->next) {
+            child->engines |= engines;
             options_complete(o->options, child);
+        }
 }
 
 void options_complete(const struct option *rows, struct yaml_node *mapping)
@@ -241,7 +248,7 @@ void options_complete(const struct option *rows, struct yaml_node *mapping)
     if (mapping->kind != YAML_TREE_MAPPING)
         return; /* the reader will say so */
     for (const struct option *o = rows; o->type; o++) {
-        if (!o->key)
+        if (!o->key || !option_is_for(o, mapping->engines))
             continue;
         bool holds = o->type == &option_section || o->type == &option_named;
         struct yaml_node *child = yaml_tree_get(mapping, o->key);
@@ -249,6 +256,6 @@ void options_complete(const struct option *rows, struct yaml_node *mapping)
             child = holds ? yaml_tree_new(YAML_TREE_MAPPING, NULL) : initial_of(o);
             yaml_tree_set(mapping, o->key, child);
         }
-        complete_container(o, child);
+        complete_container(o, child, mapping->engines);
     }
 }

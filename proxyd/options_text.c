@@ -44,6 +44,17 @@ static void print_escaped(const char *text, FILE *out)
             putc(*c, out);
 }
 
+/* Which services have the option, where not all do. */
+static void print_protocols(const struct option *o, FILE *out)
+{
+    const char *before = "; of ";
+    for (const struct protocol *const *p = protocol_all(); *p && o->engines; p++)
+        if (option_is_for(o, 1u << (*p)->engine)) {
+            fprintf(out, "%s%s", before, (*p)->name);
+            before = ", ";
+        }
+}
+
 static void manual_row(const struct option *o, FILE *out)
 {
     if (o->key) {
@@ -55,6 +66,7 @@ static void manual_row(const struct option *o, FILE *out)
     }
     print_escaped(o->help, out);
     print_range(o, out);
+    print_protocols(o, out);
     if (o->initial) {
         fputs("; default: ", out);
         print_escaped(o->initial, out);
@@ -66,6 +78,7 @@ static void manual_section(const char *path, const struct option *o, FILE *out)
 {
     fprintf(out, ".Ss %s\n", path);
     print_escaped(o->help, out);
+    print_protocols(o, out);
     fputs(":\n.Bl -tag -width Ds\n", out);
     for (const struct option *row = o->options; row->type; row++)
         if (!row->key || row->type != &option_section)
@@ -151,7 +164,10 @@ static void example_row(const struct example *e, const struct option *o, int ind
 static void example_rows(const struct example *e, const struct option *rows, int indent,
                          const char *hash, const char *first)
 {
+    unsigned engines = e->protocol ? 1u << e->protocol->engine : 0;
     for (const struct option *o = rows; o->type; o++) {
+        if (!option_is_for(o, engines))
+            continue;
         example_row(e, o, indent, hash, first);
         if (*first)
             indent += STEP; /* the keys behind the first one stand below it, not below the dash */

@@ -26,7 +26,8 @@ struct yaml_node {
     struct place value;     /* of the value */
     struct yaml_node *next; /* in the same list or mapping */
     struct yaml_node *first;
-    bool bad; /* a problem was told already */
+    bool bad;         /* a problem was told already */
+    unsigned engines; /* a service's and below: bits 1u << ENGINE_*; 0: not known */
 };
 
 /* TEXT as a tree that places call FILE (which must outlive it). NULL where there is nothing in it,

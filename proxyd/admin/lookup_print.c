@@ -95,6 +95,24 @@ static const char *master_of(const struct config_service *service)
     return service->backend.login == BACKEND_LOGIN_MASTER ? service->backend.master_user : NULL;
 }
 
+/* The same for a browser. */
+static const char *told_browser(enum verdict verdict)
+{
+    switch (verdict) {
+    case VERDICT_OK:
+    case VERDICT_NODE_REFUSED:
+        break;
+    case VERDICT_AUTH_FAILED:
+        return "401 and the login page again";
+    case VERDICT_NODE_DOWN:
+        return "502";
+    case VERDICT_TEMPORARY:
+    case VERDICT_BUSY:
+        return "503 and the login page again, to be tried later";
+    }
+    return NULL;
+}
+
 /* What the client is told, in the words of its protocol; NULL: it is up to the node. */
 static char *told_of(const struct lookup_answer *a)
 {
@@ -105,6 +123,8 @@ static char *told_of(const struct lookup_answer *a)
     struct buf out;
     if (a->told == VERDICT_OK)
         return NULL;
+    if (a->service->protocol->engine == ENGINE_WEB)
+        return xstrdup(told_browser(a->told));
     creds_init(&creds, NULL, 0);
     front_init(&front, &setup, &creds);
     buf_init(&out, NULL, 0, PROTO_OUT_MAX);

@@ -125,8 +125,11 @@ struct back {
 
 /* ---- a protocol ---- */
 
-/* What serves its clients (proxyd/client.h). */
-enum protocol_engine { ENGINE_SESSION };
+/* What serves its clients (proxyd/client.h). Options may be for services of some of these only. */
+enum protocol_engine {
+    ENGINE_SESSION, /* session.c: log in, then carry */
+    ENGINE_WEB      /* web/: HTTP, request by request */
+};
 
 struct protocol {
     enum protocol_engine engine;

@@ -51,7 +51,14 @@ static const struct protocol submission = {
     .announce = smtp_announce,
 };
 
-static const struct protocol *const protocols[] = {&imap, &pop3, &submission, NULL};
+static const struct protocol webmail = {
+    .name = "webmail",
+    .engine = ENGINE_WEB,
+    .alpn = "http/1.1",
+    .port = 80,
+};
+
+static const struct protocol *const protocols[] = {&imap, &pop3, &submission, &webmail, NULL};
 
 const struct protocol *const *protocol_all(void)
 {

@@ -118,15 +118,14 @@ static char *uncomment(const char *text)
 }
 
 /* The only thing wrong then is that files are missing, and what hangs on them. */
-static void options_can_be_uncommented(void **state)
+static void uncommented(const char *service)
 {
     char folder[] = "/tmp/proxyd-test-XXXXXX";
     struct problems problems = {0};
-    (void)state;
     assert_non_null(mkdtemp(folder));
     char *path = xasprintf("%s/all.yaml", folder);
     FILE *out = fopen(path, "w");
-    static const char *const sections[] = {"global", "log", "tls", "ldap", "maps", "nodes", "imap"};
+    const char *const sections[] = {"global", "log", "tls", "ldap", "maps", "nodes", service};
     for (size_t i = 0; i < sizeof sections / sizeof *sections; i++) {
         char *commented = expected(sections[i]), *text = uncomment(commented);
         fputs(text, out);
@@ -146,6 +145,13 @@ static void options_can_be_uncommented(void **state)
     unlink(path);
     rmdir(folder);
     free(path);
+}
+
+static void options_can_be_uncommented(void **state)
+{
+    (void)state;
+    uncommented("imap");
+    uncommented("webmail");
 }
 
 /* As shipped: all is well, but nothing is served. */
