@@ -203,6 +203,12 @@ bool network_parse(struct network *n, struct str text)
     return prefix_zero_after(n->bytes, n->prefix);
 }
 
+bool network_of(struct network *n, const struct addr *a)
+{
+    n->prefix = 128;
+    return ip_bytes(a, n->bytes);
+}
+
 static bool network_has(const struct network *n, const unsigned char *bytes)
 {
     unsigned whole = n->prefix / 8, rest = n->prefix % 8;

@@ -58,6 +58,9 @@ const char *addr_host(const struct addr *a, char *text);
  */
 bool network_parse(struct network *n, struct str text);
 
+/* A as a network of its own, all bits of it; false when it is no IP address. */
+bool network_of(struct network *n, const struct addr *a);
+
 /* Whether A is in one of the COUNT networks. A unix socket is in none. */
 bool network_match(const struct network *networks, size_t count, const struct addr *a);
 
