@@ -20,28 +20,23 @@ enum {
     TEXTS_MAX = 1000,        /* different capability texts in the life of the process */
     CAPABILITIES_MAX = 4096, /* bytes */
     ADDRESSES_FRESH = 30000, /* ms until a name is resolved again */
-    FAILURE_FRESH = 1000,    /* ms for which a resolver's error is not asked about again */
-    CHECKS_UNUSED = 60       /* of a node that only a map names, after its last session */
+    FAILURE_FRESH = 1000     /* ms for which a resolver's error is not asked about again */
 };
 
-/* What a node is called, or was: logs may be at it. */
-struct node_label {
-    struct node_label *next;
+/* A name that a node has or had: who has read it may still be using it. */
+struct label {
+    struct label *next;
     char text[];
 };
 
 struct node {
     struct node_group *group;
-    struct node *next;                  /* in its bucket */
-    _Atomic(struct node_label *) label; /* the newest */
+    struct node *next; /* in its bucket */
+    _Atomic(struct label *) label;
     char *host;
     uint16_t port;
     atomic_uint references; /* besides the table's */
-
-    uint64_t next_check; /* these four under groups.lock */
-    bool configured;     /* the configuration names it */
-    bool wanted;         /* is checked: configured, or a map named it not long ago */
-    unsigned unused;     /* checks since somebody used it */
+    uint64_t next_check;    /* under groups.lock */
 
     pthread_mutex_t lock; /* of all that follows */
     struct node_addresses addresses;
@@ -55,7 +50,7 @@ struct node {
     struct node_ticket *first, *last;
     unsigned waiting;
 
-    atomic_bool up;
+    atomic_bool up, drained;
     unsigned streak; /* checks in a row that spoke against `up` */
     char *capabilities;
 };
@@ -77,6 +72,7 @@ static struct {
     struct node_group *first;
     char *texts[TEXTS_MAX]; /* capability texts that were ever told */
     size_t text_count;
+    struct names drained; /* keys, in lower case */
 } groups = {.lock = PTHREAD_MUTEX_INITIALIZER};
 
 /* ---- groups and nodes ---- */
@@ -102,7 +98,7 @@ static struct node **bucket_of(struct node_group *g, const char *host, uint16_t 
 static void node_free(struct node *node)
 {
     pthread_mutex_destroy(&node->lock);
-    for (struct node_label *label = node->label, *next; label; label = next) {
+    for (struct label *label = node->label, *next; label; label = next) {
         next = label->next;
         free(label);
     }
@@ -129,14 +125,19 @@ static void evict(struct node_group *g)
 
 static void set_name(struct node *node, const char *name)
 {
-    for (const struct node_label *old = node->label; old; old = old->next)
-        if (strcmp(old->text, name) == 0)
-            return;
-    struct node_label *label = xmalloc(sizeof *label + strlen(name) + 1);
+    struct label *label = xcalloc(1, sizeof *label + strlen(name) + 1);
     strcpy(label->text, name);
     label->next = node->label;
-    atomic_store(&node->label, label);
+    node->label = label;
 }
+
+/* "192.0.2.1:143", "[::1]:143", "host.name:143" */
+static char *place_of(const char *host, uint16_t port)
+{
+    return xasprintf(strchr(host, ':') ? "[%s]:%u" : "%s:%u", host, port);
+}
+
+static bool is_to_be_drained(const struct node *node);
 
 static struct node *node_new(struct node_group *g, const char *name, const char *host,
                              uint16_t port)
@@ -144,11 +145,12 @@ static struct node *node_new(struct node_group *g, const char *name, const char 
     struct node *node = xcalloc(1, sizeof *node);
     node->group = g;
     node->host = xstrdup(host);
-    char *place = xasprintf(strchr(host, ':') ? "[%s]:%u" : "%s:%u", host, port);
-    set_name(node, name ? name : place);
-    free(place);
     node->port = port;
     node->up = true;
+    char *place = place_of(host, port);
+    set_name(node, name ? name : place);
+    free(place);
+    node->drained = is_to_be_drained(node);
     node->numeric = addr_numeric(&node->addresses.list[0], str_of(host), port);
     node->addresses.count = node->numeric;
     pthread_mutex_init(&node->lock, NULL);
@@ -177,11 +179,8 @@ struct node *node_get(struct node_group *group, const char *name, const char *ho
 {
     pthread_mutex_lock(&groups.lock);
     struct node *node = get_locked(group, name, host, port);
-    if (node) {
-        node->wanted = true;
-        node->unused = 0;
+    if (node)
         atomic_fetch_add(&node->references, 1);
-    }
     pthread_mutex_unlock(&groups.lock);
     return node;
 }
@@ -202,6 +201,11 @@ const char *node_host(const struct node *node)
     return node->host;
 }
 
+uint16_t node_port(const struct node *node)
+{
+    return node->port;
+}
+
 const char *node_service(const struct node *node)
 {
     return node->group->service;
@@ -217,16 +221,14 @@ static bool serves(const struct config_node *node, const struct config_service *
     return node->port_count == 0;
 }
 
-static void configure_node(struct config *config, struct config_service *service, const char *host,
-                           uint16_t port)
+/* A node that was there without a name, or with another one, gets this one. */
+static void name_locked(struct node_group *g, const char *name, const char *host, uint16_t port)
 {
-    struct config_target target = config_target(config, service, host, port);
-    struct node *node = get_locked(service->group, target.name, target.host, target.port);
-    if (!node)
+    struct node *node = get_locked(g, name, host, port);
+    if (!node || strcmp(node_name(node), name) == 0)
         return;
-    if (target.name && !node->configured)
-        set_name(node, target.name);
-    node->configured = node->wanted = true;
+    set_name(node, name);
+    node->drained = is_to_be_drained(node);
 }
 
 static void configure_service(struct config *config, struct config_service *service)
@@ -239,63 +241,34 @@ static void configure_service(struct config *config, struct config_service *serv
     g->fall = service->backend.check.fall;
     g->rise = service->backend.check.rise;
     g->check_interval = service->backend.check.interval;
-    for (size_t i = 0; i < config->node_count && service->map_count; i++)
-        if (serves(&config->nodes[i], service))
-            configure_node(config, service, config->nodes[i].name, 0);
+    for (size_t i = 0; i < config->node_count && service->map_count; i++) {
+        const struct config_node *node = &config->nodes[i];
+        if (serves(node, service))
+            name_locked(g, node->name, node->address.host, config_node_port(node, service));
+    }
     if (service->failover.host)
-        configure_node(config, service, service->failover.host, service->failover.port);
+        get_locked(g, NULL, service->failover.host,
+                   service->failover.port ? service->failover.port : service->backend.port);
 }
 
 static void let_in(struct node *node);
-static void merge_capabilities(struct node_group *g);
-
-/* Nobody finds out any more how it is: so it counts as up, for who comes there nevertheless. */
-static void forget_health(struct node *node)
-{
-    node->wanted = false;
-    node->up = true;
-    node->streak = 0;
-    free(node->capabilities);
-    node->capabilities = NULL;
-    let_in(node);
-}
-
-static void unconfigure_nodes(struct node_group *g)
-{
-    for (size_t i = 0; i < BUCKETS; i++)
-        for (struct node *node = g->table[i]; node; node = node->next) {
-            node->wanted = node->wanted && !node->configured;
-            node->configured = false;
-        }
-}
-
-/* The limits may have changed, and nodes have gone. */
-static void settle_nodes(struct node_group *g)
-{
-    for (size_t i = 0; i < BUCKETS; i++)
-        for (struct node *node = g->table[i]; node; node = node->next) {
-            pthread_mutex_lock(&node->lock);
-            if (!node->wanted)
-                forget_health(node);
-            if (g->check_interval == 0)
-                node->up = true; /* nobody would ever find out that it is back */
-            let_in(node);
-            pthread_mutex_unlock(&node->lock);
-        }
-    merge_capabilities(g);
-}
 
 void node_configure(struct config *config)
 {
     pthread_mutex_lock(&groups.lock);
-    for (struct node_group *g = groups.first; g; g = g->next) {
+    for (struct node_group *g = groups.first; g; g = g->next)
         g->current = false;
-        unconfigure_nodes(g);
-    }
     for (size_t i = 0; i < config->service_count; i++)
         configure_service(config, &config->services[i]);
     for (struct node_group *g = groups.first; g; g = g->next)
-        settle_nodes(g);
+        for (size_t i = 0; i < BUCKETS; i++)
+            for (struct node *node = g->table[i]; node; node = node->next) {
+                pthread_mutex_lock(&node->lock);
+                if (g->check_interval == 0)
+                    node->up = true; /* nobody would ever find out that it is back */
+                let_in(node);
+                pthread_mutex_unlock(&node->lock);
+            }
     pthread_mutex_unlock(&groups.lock);
 }
 
@@ -499,7 +472,7 @@ static void queue_remove(struct node *node, struct node_ticket *t)
 static bool has_place(const struct node *node)
 {
     unsigned max = atomic_load(&node->group->max_connections);
-    return node->up && (max == 0 || node->active < max);
+    return node->up && !node->drained && (max == 0 || node->active < max);
 }
 
 static void let_in(struct node *node)
@@ -574,25 +547,20 @@ static void set_capabilities(struct node *node, struct str announced)
     node->capabilities = xstrndup(buf_str(&out).p, buf_len(&out));
 }
 
-/* Whether the node has turned, up or down. */
-static bool take_result(struct node *node, bool good)
-{
-    const struct node_group *g = node->group;
-    node->streak = good == node->up ? 0 : node->streak + 1;
-    if (node->streak == 0 || node->streak < atomic_load(good ? &g->rise : &g->fall))
-        return false;
-    node->up = good;
-    node->streak = 0;
-    let_in(node);
-    return true;
-}
-
 void node_checked(struct node *node, const char *error, struct str capabilities)
 {
+    bool good = error == NULL;
     pthread_mutex_lock(&groups.lock);
     pthread_mutex_lock(&node->lock);
-    bool turned = node->wanted && take_result(node, error == NULL);
-    if (node->wanted && !error)
+    node->streak = good == node->up ? 0 : node->streak + 1;
+    bool turned = node->streak >= atomic_load(good ? &node->group->rise : &node->group->fall);
+    turned = turned && node->streak > 0;
+    if (turned) {
+        node->up = good;
+        node->streak = 0;
+        let_in(node);
+    }
+    if (good)
         set_capabilities(node, capabilities);
     pthread_mutex_unlock(&node->lock);
     merge_capabilities(node->group);
@@ -606,27 +574,144 @@ bool node_is_up(const struct node *node)
     return node->up;
 }
 
-/* Counts the checks of a node that nobody uses; false when it is time to stop. */
-static bool is_used(struct node *node)
+/* ---- drained by hand ---- */
+
+bool node_is_called(const struct node *node, const char *key)
 {
-    bool used = node->configured;
-    pthread_mutex_lock(&node->lock);
-    node->unused = node->active + node->waiting ? 0 : node->unused + 1;
-    used = used || node->unused <= CHECKS_UNUSED;
-    if (!used)
-        forget_health(node);
-    pthread_mutex_unlock(&node->lock);
-    return used;
+    struct str wanted = str_of(key);
+    if (str_is(wanted, node_name(node)) || str_is(wanted, node->host))
+        return true;
+    char *place = place_of(node->host, node->port);
+    bool same = str_is(wanted, place);
+    free(place);
+    return same;
 }
+
+static bool is_to_be_drained(const struct node *node)
+{
+    for (size_t i = 0; i < groups.drained.count; i++)
+        if (node_is_called(node, groups.drained.list[i]))
+            return true;
+    return false;
+}
+
+/* Has every node look whether it is to be drained; returns how many there are called KEY. */
+static size_t mark_all(const char *key)
+{
+    size_t called = 0;
+    for (struct node_group *g = groups.first; g; g = g->next)
+        for (size_t i = 0; i < BUCKETS; i++)
+            for (struct node *node = g->table[i]; node; node = node->next) {
+                called += g->current && node_is_called(node, key);
+                pthread_mutex_lock(&node->lock);
+                node->drained = is_to_be_drained(node);
+                let_in(node);
+                pthread_mutex_unlock(&node->lock);
+            }
+    return called;
+}
+
+static char *key_of(const char *text)
+{
+    char *key = xstrdup(text);
+    str_lower(key, strlen(key));
+    return key;
+}
+
+bool node_drain(const char *text)
+{
+    char *key = key_of(text);
+    pthread_mutex_lock(&groups.lock);
+    bool added = names_add(&groups.drained, key), known = mark_all(key) > 0;
+    if (!known && added) {
+        names_remove(&groups.drained, key);
+        mark_all(key);
+    }
+    pthread_mutex_unlock(&groups.lock);
+    free(key);
+    return known;
+}
+
+bool node_undrain(const char *text)
+{
+    char *key = key_of(text);
+    pthread_mutex_lock(&groups.lock);
+    bool removed = names_remove(&groups.drained, key);
+    mark_all(key);
+    pthread_mutex_unlock(&groups.lock);
+    free(key);
+    return removed;
+}
+
+bool node_is_drained(const struct node *node)
+{
+    return node->drained;
+}
+
+struct names node_drained(void)
+{
+    pthread_mutex_lock(&groups.lock);
+    struct names copy = names_copy(&groups.drained);
+    pthread_mutex_unlock(&groups.lock);
+    return copy;
+}
+
+void node_drain_again(const struct names *keys)
+{
+    pthread_mutex_lock(&groups.lock);
+    for (size_t i = 0; i < keys->count; i++)
+        names_add(&groups.drained, keys->list[i]);
+    mark_all("");
+    pthread_mutex_unlock(&groups.lock);
+}
+
+/* ---- what there is ---- */
+
+static struct node_state state_of(struct node *node)
+{
+    atomic_fetch_add(&node->references, 1);
+    pthread_mutex_lock(&node->lock);
+    struct node_state state = {.node = node,
+                               .up = node->up,
+                               .drained = node->drained,
+                               .active = node->active,
+                               .waiting = node->waiting,
+                               .max_connections = atomic_load(&node->group->max_connections)};
+    pthread_mutex_unlock(&node->lock);
+    return state;
+}
+
+struct node_state *node_list(size_t *count)
+{
+    size_t room = 0, n = 0;
+    pthread_mutex_lock(&groups.lock);
+    for (struct node_group *g = groups.first; g; g = g->next)
+        room += g->current ? g->count : 0;
+    struct node_state *list = xcalloc(room + 1, sizeof *list);
+    for (struct node_group *g = groups.first; g; g = g->next)
+        for (size_t i = 0; i < BUCKETS && g->current; i++)
+            for (struct node *node = g->table[i]; node; node = node->next)
+                list[n++] = state_of(node);
+    pthread_mutex_unlock(&groups.lock);
+    *count = n;
+    return list;
+}
+
+void node_list_free(struct node_state *list, size_t count)
+{
+    for (size_t i = 0; i < count; i++)
+        node_unref(list[i].node);
+    free(list);
+}
+
+/* ---- checks ---- */
 
 static bool check_is_due(struct node *node, uint64_t now)
 {
     const struct node_group *g = node->group;
-    if (!g->current || g->check_interval == 0 || !node->wanted || now < node->next_check)
+    if (!g->current || g->check_interval == 0 || now < node->next_check)
         return false;
     node->next_check = now + g->check_interval;
-    if (!is_used(node))
-        return false;
     atomic_fetch_add(&node->references, 1);
     return true;
 }

@@ -4,15 +4,14 @@
  * again now and then), the gate before each (a number of places, and a bounded queue served first
  * come, first served), and whether the checks say that it is up.
  *
- * A node is known by its service, host and port from the first login or configuration that names
- * it; a reload keeps it. It is checked as long as the configuration names it, or, where only a map
- * does, while it is used and some time longer. Functions may be called from any thread unless they
- * say otherwise. */
+ * A node is known by its service, host and port from the first login or check that names it; a
+ * reload keeps it. Functions may be called from any thread unless they say otherwise. */
 #ifndef NODE_H
 #define NODE_H
 
 #include "base/addr.h"
 #include "base/log.h"
+#include "base/names.h"
 #include "worker.h"
 
 struct config;
@@ -37,6 +36,7 @@ void node_unref(struct node *node);
 
 const char *node_name(const struct node *node);
 const char *node_host(const struct node *node);
+uint16_t node_port(const struct node *node);
 const char *node_service(const struct node *node);
 
 /* What the nodes of GROUP that are up announced, as far as all of them did and a client may be
@@ -95,6 +95,39 @@ void node_leave(struct node_ticket *t);
 void node_checked(struct node *node, const char *error, struct str capabilities);
 
 bool node_is_up(const struct node *node);
+
+/* ---- drained by hand ---- */
+
+/* Nodes are named by KEY: a name from `nodes`, "host:port" or a host, in any case; of every service
+ * that has such a node. */
+bool node_is_called(const struct node *node, const char *key);
+
+/* Lets no new logins in to the nodes called KEY, now and in time to come: they wait in the queue,
+ * where their owner may ask the maps again. Returns whether there is such a node. */
+bool node_drain(const char *key);
+
+/* Takes that back; false where KEY is not drained. */
+bool node_undrain(const char *key);
+
+bool node_is_drained(const struct node *node);
+
+/* The keys that are drained, for the caller to free; and takes what another process had. */
+struct names node_drained(void);
+void node_drain_again(const struct names *keys);
+
+/* ---- what there is ---- */
+
+struct node_state {
+    struct node *node; /* a reference */
+    bool up, drained;
+    unsigned active, waiting;
+    unsigned max_connections; /* 0: no limit */
+};
+
+/* All nodes of services that the newest configuration has, with *COUNT: free it by node_list_free.
+ */
+struct node_state *node_list(size_t *count);
+void node_list_free(struct node_state *list, size_t count);
 
 /* Finds a node whose next check is due at NOW (ms, any clock, always the same), sets that of the
  * next one, and returns it with a reference and its GROUP's service name; or NULL. */

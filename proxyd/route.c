@@ -9,6 +9,7 @@
 #include "route.h"
 
 #include "auth/password.h"
+#include "hold.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -76,23 +77,37 @@ static struct map *map_of(const struct route *r)
 
 /* ---- where ---- */
 
-static enum route_result target(struct route *r, const char *host, uint16_t port)
+static uint16_t port_at(const struct config_node *node, const struct config_service *service)
 {
-    struct config_target target = config_target(r->config, r->service, host, port);
-    r->node_name = target.name;
-    r->host = target.host;
-    r->port = target.port;
-    return end(r, ROUTE_OK);
+    return node ? config_node_port(node, service) : service->backend.port;
+}
+
+static void target(struct route *r, const char *host, uint16_t port)
+{
+    const struct config_node *node = config_node_find(r->config, str_of(host));
+    r->node_name = node ? node->name : NULL;
+    r->host = node ? node->address.host : host;
+    r->port = port ? port : port_at(node, r->service);
 }
 
 /* For maps: see struct map_query. */
 static void meaning(const void *context, char *host, uint16_t *port)
 {
     const struct route *r = context;
-    struct config_target target = config_target(r->config, r->service, host, *port);
-    if (target.host != host)
-        snprintf(host, MAP_HOST_MAX + 1, "%s", target.host);
-    *port = target.port;
+    const struct config_node *node = config_node_find(r->config, str_of(host));
+    if (node)
+        snprintf(host, MAP_HOST_MAX + 1, "%s", node->address.host);
+    if (!*port)
+        *port = port_at(node, r->service);
+}
+
+/* Whether the login is on hold by hand, wherever it lives. */
+static bool is_held(struct route *r)
+{
+    bool held = hold_has(r->email);
+    if (held)
+        r->why = "on hold by proxyctl";
+    return held;
 }
 
 static enum route_result found(struct route *r)
@@ -100,7 +115,7 @@ static enum route_result found(struct route *r)
     r->login = r->ask.entry.login[0] ? r->ask.entry.login : r->creds->login;
     r->why = r->ask.entry.hold ? "the mailbox is on hold" : "found";
     target(r, r->ask.entry.host, r->ask.entry.port);
-    return end(r, r->ask.entry.hold ? ROUTE_HOLD : ROUTE_OK);
+    return end(r, r->ask.entry.hold || is_held(r) ? ROUTE_HOLD : ROUTE_OK);
 }
 
 /* ---- who ---- */
@@ -250,13 +265,13 @@ static enum route_result verify(struct route *r)
 
 /* ---- the question ---- */
 
-static void set_email(struct route *r)
+void route_email(const struct config *config, const char *login, char email[ROUTE_EMAIL])
 {
-    const char *domain = r->config->global.default_domain;
-    char *end = stpcpy(r->email, r->creds->login);
-    if (domain && !memchr(r->email, '@', (size_t)(end - r->email)))
+    const char *domain = config->global.default_domain;
+    char *end = stpcpy(email, login);
+    if (domain && !memchr(email, '@', (size_t)(end - email)))
         end = stpcpy(stpcpy(end, "@"), domain);
-    str_lower(r->email, (size_t)(end - r->email));
+    str_lower(email, (size_t)(end - email));
 }
 
 static enum route_result unknown(struct route *r)
@@ -270,7 +285,8 @@ static enum route_result unknown(struct route *r)
         return refuse(r, VERDICT_AUTH_FAILED, "no map knows the login");
     r->login = r->creds->login;
     r->why = "no map knows the login: failover";
-    return target(r, failover->host, failover->port);
+    target(r, failover->host, failover->port);
+    return end(r, is_held(r) ? ROUTE_HOLD : ROUTE_OK);
 }
 
 /* What a map answers that does not send us to the next one. */
@@ -338,7 +354,7 @@ static bool is_to_be_verified(const struct route *r)
 enum route_result route_start(struct route *r, struct worker *w, const struct config *config,
                               const struct config_service *service, const struct creds *creds)
 {
-    bool again = r->result == ROUTE_HOLD;
+    r->fresh |= r->result == ROUTE_HOLD;
     r->config = config;
     r->service = service;
     r->creds = creds;
@@ -347,7 +363,7 @@ enum route_result route_start(struct route *r, struct worker *w, const struct co
     r->map_index = 0;
     if (creds->malformed)
         return refuse(r, VERDICT_AUTH_FAILED, "the login or the password is malformed");
-    set_email(r);
+    route_email(config, creds->login, r->email);
     r->verify = is_to_be_verified(r);
     if (r->explain && !r->reports)
         r->reports = xcalloc(service->map_count + 1, sizeof *r->reports);
@@ -359,7 +375,7 @@ enum route_result route_start(struct route *r, struct worker *w, const struct co
                   .service = service->name,
                   .protocol = service->protocol->name,
                   .passwords = r->verify,
-                  .fresh = again,
+                  .fresh = r->fresh,
                   .meaning = meaning,
                   .context = r},
     };

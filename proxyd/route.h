@@ -12,7 +12,8 @@
 
 enum route_result {
     ROUTE_OK,      /* `host`, `port`, `node_name`, `login` are the answer */
-    ROUTE_HOLD,    /* the same, but the entry says `hold`: ask again later (route_start) */
+    ROUTE_HOLD,    /* the same, but the entry, or somebody by hand (hold.h), says `hold`: ask again
+                      later (route_start) */
     ROUTE_FAILED,  /* `verdict` and `why` */
     ROUTE_PENDING, /* `done` will be called, with `result` set */
 };
@@ -24,6 +25,8 @@ enum route_check {
     ROUTE_CHECK_ALWAYS /* where the service leaves it to the node, too */
 };
 
+enum { ROUTE_EMAIL = 2 * LOGIN_MAX + 2 }; /* bytes of a full address, with its NUL */
+
 struct route_job;
 
 /* All zero, but for what the caller sets. */
@@ -31,6 +34,7 @@ struct route {
     void (*done)(struct route *route); /* never called from within route_start */
     enum route_check check;
     bool explain; /* fill `reports` in */
+    bool fresh; /* believe no cache; set by route_start itself when it is asked after ROUTE_HOLD */
     /* ---- the answer */
     enum route_result result;
     enum verdict verdict;
@@ -45,21 +49,24 @@ struct route {
     size_t report_count;
     /* ---- route.c's own */
     struct map_ask ask;
-    size_t map_index;              /* in the service's maps: the one being asked */
-    bool verifying;                /* it has been found; the password is being verified */
-    bool verify;                   /* the password is to be verified */
-    char email[2 * LOGIN_MAX + 2]; /* %e of the contract, section 3; lower case */
-    struct route_job *job;         /* in the thread pool, or NULL */
-    struct timer late;             /* a refusal's */
-    uint64_t asked;                /* ms */
+    size_t map_index;        /* in the service's maps: the one being asked */
+    bool verifying;          /* it has been found; the password is being verified */
+    bool verify;             /* the password is to be verified */
+    char email[ROUTE_EMAIL]; /* of route_email */
+    struct route_job *job;   /* in the thread pool, or NULL */
+    struct timer late;       /* a refusal's */
+    uint64_t asked;          /* ms */
     const struct config *config;
     const struct config_service *service;
     const struct creds *creds;
 };
 
+/* LOGIN (at most LOGIN_MAX bytes) as a full address: %e of the contract, section 3, in lower case,
+ * with the default domain of CONFIG where it has none. Logins are the same where this is. */
+void route_email(const struct config *config, const char *login, char email[ROUTE_EMAIL]);
+
 /* Asks where CREDS belong. All arguments must outlive R or its route_cancel. What is answered at
- * once (all but ROUTE_PENDING) is returned, and in R->result. Asked again after ROUTE_HOLD, no
- * cache is believed. */
+ * once (all but ROUTE_PENDING) is returned, and in R->result. */
 enum route_result route_start(struct route *r, struct worker *w, const struct config *config,
                               const struct config_service *service, const struct creds *creds);
 

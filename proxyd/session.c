@@ -11,6 +11,7 @@
 #include "session.h"
 
 #include "client.h"
+#include "hold.h"
 #include "link.h"
 #include "net/splice.h"
 #include "route.h"
@@ -20,7 +21,7 @@
 #include <string.h>
 
 enum {
-    HOLD_POLL = 500,          /* ms between two questions whether a mailbox is still on hold */
+    ASK_AGAIN = 500,          /* ms between two questions where a login that waits belongs now */
     DRAIN_TIME = 3000,        /* ms that a client has to take our last words */
     DRAIN_BYTES = 64 * 1024,  /* of a client's that are read away meanwhile */
     HALF_CLOSED_TIME = 30000, /* ms of silence after the node has ended */
@@ -46,6 +47,7 @@ struct login {
     struct creds creds;
     struct buf in, out;
     struct route route;
+    struct hold_wait hold;
     struct link link;
     struct addr local; /* where the client came in; len 0: not asked for */
     uint64_t asked;    /* ms: when the credentials were whole */
@@ -140,6 +142,7 @@ static void login_free(struct session *s)
     if (!l)
         return;
     route_cancel(&l->route);
+    hold_forget(&l->hold);
     link_free(&l->link);
     front_free(&l->front);
     creds_wipe(&l->creds);
@@ -360,24 +363,73 @@ static enum session_state refuse(struct session *s, enum verdict verdict, const 
     return SESSION_TALK;
 }
 
+static void released(struct post *post)
+{
+    struct login *l = OUTER(OUTER(post, hold_wait, post), login, hold);
+    l->session->client.deadline = l->session->client.worker->now;
+    session_step(l->session);
+}
+
 static void place_granted(struct post *post)
 {
     session_step(OUTER(post, session, ticket.post));
 }
 
+/* Until when a login that waits may wait. */
+static uint64_t wait_end(const struct session *s)
+{
+    return s->login->asked + s->client.service->backend.queue_timeout;
+}
+
+static void set_wait_deadline(struct session *s)
+{
+    uint64_t again = s->client.worker->now + ASK_AGAIN, end = wait_end(s);
+    s->client.deadline = again < end ? again : end;
+}
+
+/* Asks the maps once more, and no cache. */
+static enum session_state ask_again(struct session *s)
+{
+    struct login *l = s->login;
+    s->client.deadline = 0;
+    hold_forget(&l->hold);
+    l->route.fresh = true;
+    route_start(&l->route, s->client.worker, s->client.config, s->client.service, &l->creds);
+    return SESSION_ROUTE;
+}
+
 static enum session_state enter(struct session *s)
 {
     const struct route *r = &s->login->route;
-    s->client.node = node_get(s->client.service->group, r->node_name, r->host, r->port);
+    struct node *node = node_get(s->client.service->group, r->node_name, r->host, r->port);
+    set_wait_deadline(s);
+    if (node && node == s->client.node) { /* it was asked again while he waited there */
+        node_unref(node);
+        return SESSION_WAIT;
+    }
+    forget_node(s);
+    s->client.node = node;
     log_route(s);
-    if (!s->client.node)
+    if (!node)
         return refuse(s, VERDICT_BUSY, "too many nodes are in use");
     s->ticket = (struct node_ticket){.post.run = place_granted};
-    if (node_enter(s->client.node, &s->ticket, s->client.worker) == TICKET_NONE)
-        return refuse(s, node_is_up(s->client.node) ? VERDICT_BUSY : VERDICT_NODE_DOWN,
+    if (node_enter(node, &s->ticket, s->client.worker) == TICKET_NONE)
+        return refuse(s, node_is_up(node) ? VERDICT_BUSY : VERDICT_NODE_DOWN,
                       "the queue of the node is full");
-    s->client.deadline = s->login->asked + s->client.service->backend.queue_timeout;
     return SESSION_WAIT;
+}
+
+/* Told at once of the end of a hold by hand; what a map says has to be asked. */
+static enum session_state hold(struct session *s)
+{
+    struct login *l = s->login;
+    forget_node(s);
+    l->hold.post.run = released;
+    if (hold_wait(&l->hold, s->client.worker, l->route.email))
+        s->client.deadline = wait_end(s);
+    else
+        set_wait_deadline(s);
+    return SESSION_HOLD;
 }
 
 static enum session_state do_route(struct session *s)
@@ -391,8 +443,7 @@ static enum session_state do_route(struct session *s)
     case ROUTE_OK:
         return enter(s);
     case ROUTE_HOLD:
-        s->client.deadline = s->client.worker->now + HOLD_POLL;
-        return SESSION_HOLD;
+        return hold(s);
     default:
         log_route(s);
         return refuse(s, r->verdict, r->why);
@@ -401,16 +452,13 @@ static enum session_state do_route(struct session *s)
 
 static enum session_state do_hold(struct session *s)
 {
-    struct login *l = s->login;
     if (s->client.stream.hung_up)
         return session_end(s, REASON_CLIENT_CLOSED, "while the mailbox was on hold");
     if (!client_timed_out(&s->client))
         return SESSION_HOLD;
-    if (s->client.worker->now - l->asked >= s->client.service->backend.queue_timeout)
-        return refuse(s, VERDICT_BUSY, "the mailbox is on hold");
-    s->client.deadline = 0;
-    route_start(&l->route, s->client.worker, s->client.config, s->client.service, &l->creds);
-    return SESSION_ROUTE;
+    if (s->client.worker->now >= wait_end(s))
+        return refuse(s, VERDICT_BUSY, s->login->route.why);
+    return ask_again(s);
 }
 
 static void connected(struct watch *watch, uint32_t events)
@@ -465,6 +513,11 @@ static enum session_state start_link(struct session *s)
     return SESSION_LOGIN;
 }
 
+static const char *waited_in_vain(const struct node *node)
+{
+    return node_is_drained(node) ? "the node is drained" : "waited too long for the node";
+}
+
 static enum session_state do_wait(struct session *s)
 {
     if (s->ticket.state == TICKET_GRANTED)
@@ -473,8 +526,13 @@ static enum session_state do_wait(struct session *s)
         return session_end(s, REASON_CLIENT_CLOSED, "while waiting for the node");
     if (!client_timed_out(&s->client))
         return SESSION_WAIT;
-    return refuse(s, node_is_up(s->client.node) ? VERDICT_BUSY : VERDICT_NODE_DOWN,
-                  "waited too long for the node");
+    if (s->client.worker->now >= wait_end(s))
+        return refuse(s, node_is_up(s->client.node) ? VERDICT_BUSY : VERDICT_NODE_DOWN,
+                      waited_in_vain(s->client.node));
+    if (node_is_drained(s->client.node))
+        return ask_again(s);
+    set_wait_deadline(s);
+    return SESSION_WAIT;
 }
 
 /* The node has let him in: each side gets what the other has said already, and the rest is carried.
