@@ -61,7 +61,7 @@ $(B)/libproxyd.a: $(OBJECTS) $(LLHTTP_OBJECTS:%=$(O)/%)
 $(O)/llhttp/%.o: $(LLHTTP)/%.c
 	@mkdir -p $(@D)
 	@echo "  CC $@"
-	@$(CC) -isystem $(LLHTTP_INCLUDE) $(HARDEN) $(CFLAGS) -c -o $@ $<
+	@$(CC) -isystem $(LLHTTP_INCLUDE) -DLLHTTP_STRICT_MODE=1 $(HARDEN) $(CFLAGS) -c -o $@ $<
 
 $(O)/%.o: %.c
 	@mkdir -p $(@D)
@@ -107,7 +107,7 @@ build/fuzz/libproxyd.a: $(SOURCES:%.c=build/fuzz/%.o) $(LLHTTP_OBJECTS:%=build/f
 build/fuzz/llhttp/%.o: $(LLHTTP)/%.c
 	@mkdir -p $(@D)
 	@echo "  CC $@"
-	@$(FUZZ_CC) -isystem $(LLHTTP_INCLUDE) -g -O1 -fsanitize=fuzzer-no-link,address,undefined -c -o $@ $<
+	@$(FUZZ_CC) -isystem $(LLHTTP_INCLUDE) -DLLHTTP_STRICT_MODE=1 -g -O1 -fsanitize=fuzzer-no-link,address,undefined -c -o $@ $<
 
 build/fuzz/%: build/fuzz/tests/fuzz/%.o build/fuzz/libproxyd.a
 	@echo "  LD $@"
