@@ -7,6 +7,7 @@
 #ifndef CONFIG_H
 #define CONFIG_H
 
+#include "access.h"
 #include "auth/directory.h"
 #include "base/addr.h"
 #include "base/log.h"
@@ -18,6 +19,7 @@
 #include <stdatomic.h>
 
 struct node_group;
+struct limits_level;
 
 enum config_authentication { AUTHENTICATION_BACKEND, AUTHENTICATION_PROXY };
 enum config_plaintext { PLAINTEXT_NEVER, PLAINTEXT_TRUSTED, PLAINTEXT_ALWAYS };
@@ -64,12 +66,29 @@ struct config_node {
     size_t port_count;
 };
 
+struct config_access {
+    struct access_rule *rules;
+    size_t count;
+    struct access *compiled; /* NULL where there are no rules */
+};
+
+/* Of a level: the process, a service, a listener. 0: no limit. */
+struct config_limits {
+    unsigned connections, connections_per_ip;
+    unsigned rate, rate_per_ip; /* new connections in an interval */
+    unsigned auth_failures_per_ip;
+    uint64_t interval; /* ms */
+};
+
 struct config_listener {
     struct config_address address;
     struct addr bind;   /* resolved */
     struct place place; /* where it was set, for messages; file owned by the configuration */
     enum tls_mode tls_mode;
     bool proxy_protocol;
+    struct config_access access;
+    struct config_limits limits;
+    struct limits_level *level;    /* what is counted there, outliving configurations (limits.c) */
     struct tls_settings tls;       /* its own where given, else the global ones */
     struct tls_server *tls_server; /* NULL with tls: none */
 };
@@ -173,6 +192,9 @@ struct config_service {
     uint64_t login_timeout; /* ms */
     uint64_t idle_timeout;  /* ms */
     unsigned max_errors, max_auth_errors;
+    struct config_access access;
+    struct config_limits limits;
+    struct limits_level *level; /* as a listener's */
     struct config_web web;
     struct config_backend backend;
     enum log_level log_level; /* log.events, or log.level */
@@ -191,6 +213,9 @@ struct config {
         uint64_t shutdown_grace; /* ms */
         char *default_domain;    /* or NULL */
         struct config_networks trusted_networks;
+        struct config_access access;
+        struct config_limits limits;
+        struct limits_level *level; /* as a listener's */
     } global;
     struct {
         char *target;

@@ -216,5 +216,6 @@ void config_check(struct config *config, struct yaml_node *tree, struct problems
     config_check_ldap(&c);
     check_maps(&c);
     check_nodes(&c);
+    config_check_global_limits(&c);
     config_check_services(&c);
 }

@@ -41,6 +41,11 @@ struct map *config_check_ldap_map(struct config_checking *c, const struct config
 void config_check_web(struct config_checking *c, struct config_service *service,
                       struct yaml_node *node);
 
+/* Whether limits can be reached: those of all, and those of SERVICE, which is at NODE. */
+void config_check_global_limits(struct config_checking *c);
+void config_check_limits(struct config_checking *c, const struct config_service *service,
+                         struct yaml_node *node);
+
 /* Checks the services, after the maps and nodes that they name, and makes their TLS contexts. */
 void config_check_services(struct config_checking *c);
 

@@ -304,6 +304,7 @@ void config_check_services(struct config_checking *c)
         set_log_level(&s);
         check_protocol(&s);
         check_listeners(&s);
+        config_check_limits(c, service, s.node);
         check_service_maps(&s);
         if (is_of(service, ENGINE_SESSION)) {
             check_mechanisms(&s);

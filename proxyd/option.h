@@ -87,6 +87,7 @@ extern const struct option_type option_strings;    /* struct strings */
 extern const struct option_type option_files;      /* struct strings, of files that can be read */
 extern const struct option_type option_tls_names;  /* struct strings, of names or "*.NAME" */
 extern const struct option_type option_networks;   /* struct config_networks */
+extern const struct option_type option_access;     /* struct config_access (option_access.c) */
 extern const struct option_type option_mechanisms; /* unsigned, bits 1u << SASL_* */
 extern const struct option_type option_statuses;   /* struct config_statuses */
 

@@ -73,6 +73,24 @@ static const struct option_word client_addresses[] = {{"none", CLIENT_ADDRESS_NO
 static const struct option_word forms[] = {
     {"form", CONFIG_FORM_FORM}, {"json", CONFIG_FORM_JSON}, {0}};
 
+/* ---- access and limits, of the process, a service, a listener ---- */
+
+static const struct option limits[] = {
+    {"connections", &option_number, AT(config_limits, connections), "0", "10000000", "0",
+     .help = "how many at once; 0, here and below: no limit"},
+    {"connections_per_ip", &option_number, AT(config_limits, connections_per_ip), "0", "10000000",
+     "0", .help = "how many at once from one address; IPv6: from one /64"},
+    {"rate", &option_number, AT(config_limits, rate), "0", "10000000", "0",
+     .help = "new connections in an interval"},
+    {"rate_per_ip", &option_number, AT(config_limits, rate_per_ip), "0", "10000000", "0",
+     .help = "new connections in an interval from one address"},
+    {"auth_failures_per_ip", &option_number, AT(config_limits, auth_failures_per_ip), "0",
+     "10000000", "0",
+     .help = "failed logins in an interval from one address; then none is taken from there"},
+    {"interval", &option_duration, AT(config_limits, interval), "1ms", "168h", "60s",
+     .help = "what rates and failures are counted in; it begins with the first one"},
+    {0}};
+
 /* ---- global, log ---- */
 
 static const struct option workers[] = {
@@ -98,6 +116,10 @@ static const struct option global[] = {
     {"trusted_networks", &option_networks, AT(config, global.trusted_networks),
      .initial = "[127.0.0.0/8, \"::1/128\"]",
      .help = "from where logins without TLS are taken and PROXY headers are believed"},
+    {"access", &option_access, AT(config, global.access), .initial = "[]",
+     .help = "who may connect: {allow: NETWORK} or {deny: NETWORK}, the first match decides"},
+    {"limits", &option_section, AT(config, global.limits), .options = limits,
+     .help = "clients beyond these are refused; those of listener, service and global all hold"},
     {0}};
 
 static const struct option event_level[] = {
@@ -240,6 +262,10 @@ static const struct option listener[] = {
      .help = "whether TLS is there, is offered, or comes first"},
     {"proxy_protocol", &option_boolean, AT(config_listener, proxy_protocol), .initial = "false",
      .help = "connections begin with a PROXY header (v1 or v2), from trusted_networks only"},
+    {"access", &option_access, AT(config_listener, access), .initial = "[]",
+     .help = "{allow: NETWORK} or {deny: NETWORK}, asked before the service's"},
+    {"limits", &option_section, AT(config_listener, limits), .options = limits,
+     .help = "clients beyond these are refused; those of listener, service and global all hold"},
     {NULL, &option_section, AT(config_listener, tls), .options = tls,
      .help = "the keys of the section tls, in the place of those there for this listener"},
     {0}};
@@ -396,6 +422,10 @@ static const struct option service[] = {
      OF_SESSIONS, .help = "unknown or malformed commands before the login; then we close"},
     {"max_auth_errors", &option_number, AT(config_service, max_auth_errors), "1", "1000000", "5",
      OF_SESSIONS, .help = "refused logins of one connection; then we close"},
+    {"access", &option_access, AT(config_service, access), .initial = "[]",
+     .help = "{allow: NETWORK} or {deny: NETWORK}, asked before the global ones"},
+    {"limits", &option_section, AT(config_service, limits), .options = limits,
+     .help = "clients beyond these are refused; those of listener, service and global all hold"},
     {"login", &option_section, OF_WEBMAIL, .options = login, .help = "the login page"},
     {"logout_path", &option_target, AT(config_service, web.logout_path), OF_WEBMAIL,
      .example = "/logout",
