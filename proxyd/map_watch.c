@@ -12,7 +12,10 @@
 #include <string.h>
 #include <sys/stat.h>
 
-enum { LOOK = 250 }; /* ms */
+enum {
+    LOOK = 250, /* ms */
+    REST = 20   /* looks until a file that could not be read is tried again */
+};
 
 /* What a file looked like. */
 struct look {
@@ -26,6 +29,8 @@ struct watched {
     struct map *map;
     struct look last;    /* at the last look */
     struct look refused; /* of the content that had errors: not read again */
+    unsigned rest;       /* looks without reading, after it could not be read */
+    bool unread;         /* that is in the log */
 };
 
 struct map_watch {
@@ -59,19 +64,39 @@ static bool same(const struct look *a, const struct look *b)
     return memcmp(a, b, sizeof *a) == 0;
 }
 
+/* Whether the file could not be read at all, which may have passed the next time: there is no line
+ * to blame. */
+static bool is_unread(const struct problems *problems)
+{
+    return problems->errors == 1 && problems->list[0].line == 0;
+}
+
+static void keep_old(struct watched *w, bool unread)
+{
+    if (unread)
+        w->rest = REST;
+    else
+        w->refused = w->last;
+    if (!unread || !w->unread)
+        log_message(LOG_LEVEL_ERROR, "config", "map %s: the old content of %s stays in use",
+                    w->map->name, map_file_path(w->map));
+    w->unread = unread;
+}
+
 static void read_again(struct watched *w)
 {
     struct problems problems = {0};
     const char *path = map_file_path(w->map);
     struct map_table *table = map_table_load(path, &problems);
-    log_problems(&problems);
+    bool unread = !table && is_unread(&problems);
+    if (!unread || !w->unread)
+        log_problems(&problems);
     problems_free(&problems);
     if (!table) {
-        w->refused = w->last;
-        log_message(LOG_LEVEL_ERROR, "config", "map %s: the old content of %s stays in use",
-                    w->map->name, path);
+        keep_old(w, unread);
         return;
     }
+    w->unread = false;
     size_t entries = map_table_count(table);
     map_file_replace(w->map, table); /* first: who reads the log may count on it */
     log_message(LOG_LEVEL_INFO, "config", "map %s: read %s again, %zu entries", w->map->name, path,
@@ -87,7 +112,8 @@ static void look_at_all(uv_work_t *work)
         struct look now = look_at(map_file_path(w->map));
         bool settled = same(&now, &w->last);
         w->last = now;
-        if (settled && !same(&now, &w->refused) && !map_file_is_current(w->map))
+        w->rest = settled && w->rest ? w->rest - 1 : 0;
+        if (settled && !w->rest && !same(&now, &w->refused) && !map_file_is_current(w->map))
             read_again(w);
     }
 }

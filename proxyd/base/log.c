@@ -307,4 +307,6 @@ void log_problems(const struct problems *problems)
                     text);
         free(text);
     }
+    if (problems->count > problems->kept)
+        log_message(LOG_LEVEL_ERROR, "config", "and %zu more", problems->count - problems->kept);
 }

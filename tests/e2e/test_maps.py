@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: ISC
 """The local-file map: who goes where, and what happens when the file changes."""
 import os
+import resource
 
 from case import Case
 from proxyd import PASSWORD
@@ -120,6 +121,18 @@ dave  node1:{other.port}
         self.wait_for_map(p, 1)
         self.goes_to(p, 'carol', node)
         self.is_refused(p, 'bob')
+
+    def test_a_file_that_cannot_be_read_for_a_while_is_tried_again(self):
+        node, = self.nodes('node')
+        p = self.proxyd('')
+        limit = resource.prlimit(p.process.pid, resource.RLIMIT_NOFILE)
+        resource.prlimit(p.process.pid, resource.RLIMIT_NOFILE, (3, limit[1]))
+        p.set_users(f'bob {node.address}\n')
+        p.wait('config', level='error', message=f'{p.map_file}: error: Too many open files')
+        resource.prlimit(p.process.pid, resource.RLIMIT_NOFILE, limit)
+        self.wait_for_map(p, 1)
+        self.goes_to(p, 'bob', node)
+        self.assertEqual(len(p.events('config', level='error')), 2)  # not once a try
 
     def test_reload_reads_it_too(self):
         node, = self.nodes('node')

@@ -268,6 +268,21 @@ static void test_problems(void **state)
     assert_all_lines(LOG_FORMAT_LOGFMT, 2);
 }
 
+static void test_very_many_problems(void **state)
+{
+    (void)state;
+    struct problems problems = {0};
+    begin(LOG_FORMAT_LOGFMT);
+    for (unsigned i = 0; i < PROBLEMS_MAX + 500; i++)
+        problem_error(&problems, (struct place){.file = "users.map", .line = i + 1}, "bad");
+    log_problems(&problems);
+    problems_free(&problems);
+    logged();
+    assert_non_null(strstr(text, "users.map:1000: error: bad"));
+    assert_null(strstr(text, "users.map:1001: error: bad"));
+    assert_non_null(strstr(text, "event=config message=\"and 500 more\"\n"));
+}
+
 static void test_reopen(void **state)
 {
     (void)state;
@@ -292,9 +307,13 @@ static void test_reopen(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_logfmt),    cmocka_unit_test(test_json),
-        cmocka_unit_test(test_any_bytes), cmocka_unit_test(test_too_long),
-        cmocka_unit_test(test_levels),    cmocka_unit_test(test_problems),
+        cmocka_unit_test(test_logfmt),
+        cmocka_unit_test(test_json),
+        cmocka_unit_test(test_any_bytes),
+        cmocka_unit_test(test_too_long),
+        cmocka_unit_test(test_levels),
+        cmocka_unit_test(test_problems),
+        cmocka_unit_test(test_very_many_problems),
         cmocka_unit_test(test_reopen),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
