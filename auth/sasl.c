@@ -274,6 +274,14 @@ static void encode_plain(struct buf *out, const struct sasl_login *login)
     buf_added(out, (uint32_t)base64_encode(room, message, n));
 }
 
+size_t sasl_size(const struct sasl_login *login)
+{
+    size_t n = login->secret.n;
+    if (login->mech == SASL_PLAIN)
+        n += strlen(login->authzid) + strlen(login->authcid) + 2;
+    return n ? base64_size(n) : 1;
+}
+
 void sasl_initial(struct buf *out, const struct sasl_login *login)
 {
     if (login->mech == SASL_PLAIN)

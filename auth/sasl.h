@@ -79,6 +79,9 @@ struct sasl_login {
     struct str secret;             /* the password, or the whole token message */
 };
 
+/* Bytes that sasl_initial appends. */
+size_t sasl_size(const struct sasl_login *login);
+
 /* Appends the base64 of the message that MECH sends first (PLAIN, the token mechanisms: all of it;
  * an empty one as "="). LOGIN has none: its two answers are sasl_encode of the texts. */
 void sasl_initial(struct buf *out, const struct sasl_login *login);

@@ -555,29 +555,28 @@ static enum session_state logged_in(struct session *s)
 }
 
 /* A word of a node that says what kind of refusal it is: a status, a response code ("[LIMIT]",
- * "[REFERRAL"), an enhanced status code. */
+ * "[REFERRAL", ManageSieve's "(QUOTA)"), an enhanced status code. */
 static bool is_code(struct str word)
 {
     for (size_t i = 0; i < word.n; i++)
-        if (!strchr("ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-./[]", word.p[i]))
+        if (!strchr("ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-./[]()", word.p[i]))
             return false;
     return word.n > 0 && word.n <= 40;
 }
 
-/* How the node refused, for the log: the codes of its last line. Its text might repeat what it was
- * told, the password in whatever form among it; the client gets that, and the log does not. */
+/* How the node refused, for the log: the codes of its answer, which in IMAP stands behind untagged
+ * lines. Its text might repeat what it was told, the password in whatever form among it; the client
+ * gets that, and the log does not. */
 static const char *node_words(const struct login *l, char *text, size_t size)
 {
     struct str rest = buf_str(&l->link.back.reply), line = rest;
     size_t used;
-    for (struct str next; str_line(rest, &next, &used);) {
-        line = next;
+    while (str_line(rest, &line, &used) && str_starts(line, "* "))
         rest = (struct str){rest.p + used, rest.n - used};
-    }
     struct str status = str_word(&line), code = str_word(&line);
     if (!is_code(status))
         return "the node refused";
-    bool more = is_code(code) && (*code.p == '[' || (*code.p >= '0' && *code.p <= '9'));
+    bool more = is_code(code) && strchr("[(0123456789", *code.p);
     snprintf(text, size, "the node refused: %.*s%s%.*s", (int)status.n, status.p, more ? " " : "",
              more ? (int)code.n : 0, code.p);
     return text;

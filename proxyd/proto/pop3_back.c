@@ -70,10 +70,7 @@ static unsigned announced(const struct back *b)
 /* Whether the message may go along with AUTH (RFC 5034, 4.). */
 static bool fits_auth(const struct sasl_login *m)
 {
-    size_t n = m->secret.n;
-    if (m->mech == SASL_PLAIN)
-        n += strlen(m->authzid) + strlen(m->authcid) + 2;
-    return strlen("AUTH  \r\n") + strlen(sasl_name(m->mech)) + base64_size(n) <= COMMAND_MAX;
+    return strlen("AUTH  \r\n") + strlen(sasl_name(m->mech)) + sasl_size(m) <= COMMAND_MAX;
 }
 
 /* Whether every node takes the login and the password from USER and PASS as they are: with blanks

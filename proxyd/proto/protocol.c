@@ -4,6 +4,7 @@
  * and a row here; see proto.h. */
 #include "proto/imap.h"
 #include "proto/pop3.h"
+#include "proto/sieve.h"
 #include "proto/smtp.h"
 
 #include <string.h>
@@ -58,7 +59,22 @@ static const struct protocol webmail = {
     .port = 80,
 };
 
-static const struct protocol *const protocols[] = {&imap, &pop3, &submission, &webmail, NULL};
+static const struct protocol sieve = {
+    .name = "sieve",
+    .alpn = "managesieve",
+    .port = 4190,
+    .capabilities = "SIEVE,VERSION 1.0",
+    .separator = ',',
+    .greet = sieve_greet,
+    .read = sieve_read,
+    .answer = sieve_answer,
+    .goodbye = sieve_goodbye,
+    .back_read = sieve_back_read,
+    .announce = sieve_announce,
+};
+
+static const struct protocol *const protocols[] = {&imap,  &pop3,    &submission,
+                                                   &sieve, &webmail, NULL};
 
 const struct protocol *const *protocol_all(void)
 {

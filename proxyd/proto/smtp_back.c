@@ -167,10 +167,7 @@ static enum back_want say_xclient(struct back *b, unsigned attributes, struct bu
 /* Whether the message may go along with AUTH (RFC 4954, 4.). */
 static bool fits_auth(const struct sasl_login *m)
 {
-    size_t n = m->secret.n;
-    if (m->mech == SASL_PLAIN)
-        n += strlen(m->authzid) + strlen(m->authcid) + 2;
-    return strlen("AUTH  \r\n") + strlen(sasl_name(m->mech)) + base64_size(n) <= SMTP_COMMAND_MAX;
+    return strlen("AUTH  \r\n") + strlen(sasl_name(m->mech)) + sasl_size(m) <= SMTP_COMMAND_MAX;
 }
 
 /* The mechanism for these credentials, if the node has it. */

@@ -23,7 +23,7 @@ BINARY = os.path.abspath(os.environ.get('PROXYD') or os.path.join(ROOT, 'build',
 # The passwords of all tests. None of them may ever be seen in a log.
 SECRETS = PASSWORD, WRONG, MASTER, TOKEN, UTF8 = 's3cret-word', 'wr0ng-word', 'm4ster-word', 't0ken-word', 'pä55-wörd'
 
-SERVICES = 'imap', 'pop3', 'submission'
+SERVICES = 'imap', 'pop3', 'submission', 'sieve'
 
 
 def merge(into, more):
@@ -51,8 +51,8 @@ def fits(fields, event, wanted):
 class Proxyd:
     """Keywords are sections of the configuration, merged into one that serves IMAP and POP3 on
     free ports with a local-file map of USERS; `imap` and `pop3` are services, and so is
-    `submission`, which is served only where it is given; `global_` is global.
-    Ports are in `port`: imap, imaps, pop3, pop3s, submission, submissions."""
+    `submission` or `sieve`, which are served only where they are given; `global_` is global.
+    Ports are in `port`: imap, imaps, pop3, pop3s, submission, submissions, sieve, sieves."""
 
     def __init__(self, folder, authority, users='', files_limit=None, **sections):
         os.makedirs(folder, exist_ok=True)
@@ -87,7 +87,7 @@ class Proxyd:
             'services': {}}
         merge(self.sections, more)
         for name in SERVICES:
-            if name != 'submission' or name in self.sections:
+            if name in ('imap', 'pop3') or name in self.sections:
                 self.config['services'][name] = self.service(name)
         for name, section in self.sections.items():
             where = self.config['services'] if name in SERVICES else self.config

@@ -392,6 +392,7 @@ static void play_handshake(struct world *w, enum line_kind kind)
         w->front.setup.tls = w->front.setup.plaintext = true;
         w->front.setup.external = w->external;
         w->client_state = CLIENT_TALKS;
+        step_client(w);
     } else if (kind == LINE_NODE_TLS && w->node_state == NODE_TLS) {
         w->back.setup.tls = true;
         w->node_state = NODE_TALKS;
