@@ -104,6 +104,8 @@ struct back_setup {
     bool tls;                  /* is on */
     bool identify;             /* tell the node the client's address where it announces how */
     bool verified;             /* we know already that it is he: XCLIENT LOGIN may say so */
+    bool mail;                 /* SMTP: nobody logs in: mail is to be handed over */
+    bool lmtp;                 /* SMTP: the node speaks LMTP (RFC 2033) */
     const char *helo;          /* SMTP: what we call ourselves (front_helo; a check: our host) */
     const struct addr *client; /* for `identify` */
     const struct addr *local;  /* where the client came in; len 0: not known */

@@ -11,10 +11,12 @@
 /* ---- what a client says ---- */
 
 static const char *const verbs[SMTP_UNKNOWN] = {
-    [SMTP_AUTH] = "AUTH", [SMTP_BDAT] = "BDAT", [SMTP_DATA] = "DATA",         [SMTP_EHLO] = "EHLO",
-    [SMTP_ETRN] = "ETRN", [SMTP_EXPN] = "EXPN", [SMTP_HELO] = "HELO",         [SMTP_HELP] = "HELP",
-    [SMTP_MAIL] = "MAIL", [SMTP_NOOP] = "NOOP", [SMTP_QUIT] = "QUIT",         [SMTP_RCPT] = "RCPT",
-    [SMTP_RSET] = "RSET", [SMTP_VRFY] = "VRFY", [SMTP_STARTTLS] = "STARTTLS",
+    [SMTP_AUTH] = "AUTH",         [SMTP_BDAT] = "BDAT",       [SMTP_DATA] = "DATA",
+    [SMTP_EHLO] = "EHLO",         [SMTP_ETRN] = "ETRN",       [SMTP_EXPN] = "EXPN",
+    [SMTP_HELO] = "HELO",         [SMTP_HELP] = "HELP",       [SMTP_MAIL] = "MAIL",
+    [SMTP_NOOP] = "NOOP",         [SMTP_QUIT] = "QUIT",       [SMTP_RCPT] = "RCPT",
+    [SMTP_LHLO] = "LHLO",         [SMTP_RSET] = "RSET",       [SMTP_VRFY] = "VRFY",
+    [SMTP_STARTTLS] = "STARTTLS", [SMTP_XCLIENT] = "XCLIENT",
 };
 
 static struct str trim(struct str s)
@@ -62,6 +64,14 @@ bool smtp_reply(struct str line, struct smtp_reply *r)
     r->more = line.n > 3 && p[3] == '-';
     r->text = (struct str){p + head, line.n - head};
     return true;
+}
+
+bool smtp_has_control(struct str line)
+{
+    for (size_t i = 0; i < line.n; i++)
+        if (((unsigned char)line.p[i] < ' ' && line.p[i] != '\t') || line.p[i] == 0x7f)
+            return true;
+    return false;
 }
 
 void smtp_end_list(struct buf *out)

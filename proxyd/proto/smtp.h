@@ -24,6 +24,7 @@ enum smtp_verb {
     SMTP_EXPN,
     SMTP_HELO,
     SMTP_HELP,
+    SMTP_LHLO,
     SMTP_MAIL,
     SMTP_NOOP,
     SMTP_QUIT,
@@ -31,6 +32,7 @@ enum smtp_verb {
     SMTP_RSET,
     SMTP_STARTTLS,
     SMTP_VRFY,
+    SMTP_XCLIENT,
     SMTP_UNKNOWN
 };
 
@@ -50,6 +52,9 @@ struct smtp_reply {
 
 /* Takes LINE, which has no CR LF any more, apart; false when it is not one of a reply. */
 bool smtp_reply(struct str line, struct smtp_reply *r);
+
+/* Whether there is in LINE what no line of a reply has: a control character other than a tab. */
+bool smtp_has_control(struct str line);
 
 /* Makes the last line of a reply to EHLO ("250-" and a capability, each) its end. */
 void smtp_end_list(struct buf *out);

@@ -3,7 +3,8 @@
  * The SMTP client that logs in on a submission node: greeting, EHLO, STARTTLS, the client's address
  * by XCLIENT (as Postfix defines it), then AUTH. A node that asks for no password but trusts our
  * word is told by XCLIENT LOGIN, where we know that it is he. Nothing that a node said before TLS
- * is kept. Called by session.c and the health checks through the row in protocol.c. */
+ * is kept. Where mail is to be handed over, nobody logs in. Called by the engines and the health
+ * checks through the rows in protocol.c. */
 #include "proto/smtp.h"
 #include "proto/smtp_path.h"
 
@@ -99,7 +100,7 @@ static enum back_want say(struct back *b, struct buf *out, unsigned state, const
 
 static enum back_want say_ehlo(struct back *b, struct buf *out, unsigned state)
 {
-    buf_addf(out, "EHLO %s\r\n", b->setup.helo);
+    buf_addf(out, "%s %s\r\n", b->setup.lmtp ? "LHLO" : "EHLO", b->setup.helo);
     return say(b, out, state, "");
 }
 
@@ -128,7 +129,7 @@ static void write_attribute(const struct back *b, unsigned which, struct buf *ou
         buf_adds(out, "[UNAVAILABLE]");
         break;
     case TELL_PROTO:
-        buf_adds(out, "ESMTP");
+        buf_adds(out, b->setup.lmtp ? "LMTP" : "ESMTP");
         break;
     case TELL_SESSION:
         smtp_path_xtext(out, str_of(b->setup.session_id));
@@ -196,6 +197,8 @@ static enum back_want send_text(struct back *b, unsigned state, struct str text,
 
 static enum back_want log_in(struct back *b, struct buf *out)
 {
+    if (b->setup.mail)
+        return BACK_OK;
     struct sasl_login message = back_message(b);
     enum sasl_mech mech;
     if (!choose(b, announced(b).mechanisms, &mech))
@@ -218,12 +221,12 @@ static enum back_want proceed(struct back *b, struct buf *out)
     if (s->starttls && !s->tls)
         return offer.starttls ? say(b, out, STATE_STARTTLS, "STARTTLS\r\n")
                               : back_fail(b, "the node does not offer STARTTLS");
-    if (!s->creds)
+    if (!s->creds && !s->mail)
         return say(b, out, STATE_QUIT, "QUIT\r\n");
     unsigned attributes = s->identify ? offer.attributes : 0;
     if (!is_ip(s->client))
         attributes &= TELL_LOGIN;
-    if (!s->verified || choose(b, offer.mechanisms, &mech))
+    if (s->mail || !s->verified || choose(b, offer.mechanisms, &mech))
         attributes &= ~(unsigned)TELL_LOGIN;
     return attributes & (TELL_LOGIN | TELL_ADDR) ? say_xclient(b, attributes, out) : log_in(b, out);
 }
@@ -346,18 +349,10 @@ static bool keep_line(struct back *b, struct str line)
     return true;
 }
 
-static bool has_control(struct str line)
-{
-    for (size_t i = 0; i < line.n; i++)
-        if (((unsigned char)line.p[i] < ' ' && line.p[i] != '\t') || line.p[i] == 0x7f)
-            return true;
-    return false;
-}
-
 static enum back_want on_line(struct back *b, struct str line, struct buf *out)
 {
     struct smtp_reply r;
-    if (has_control(line))
+    if (smtp_has_control(line))
         return back_fail(b, "the node sends control characters");
     if (!smtp_reply(line, &r) || !keep_line(b, line))
         return back_fail(b, "the node's answer is malformed");

@@ -250,9 +250,9 @@ static enum front_want command_line(struct front *f, struct str line, struct buf
 {
     struct str args;
     enum smtp_verb verb = smtp_command(line, &args);
-    if (verb == SMTP_UNKNOWN)
+    const struct command *c = verb == SMTP_UNKNOWN ? NULL : &commands[verb];
+    if (!c || !c->run)
         return error(f, out, "500 5.5.2 Unknown command");
-    const struct command *c = &commands[verb];
     if (c->arguments == ARGUMENTS_NONE && args.n)
         return error(f, out, "501 5.5.4 Unexpected arguments");
     if (c->arguments == ARGUMENTS_SOME && args.n == 0)
