@@ -394,7 +394,7 @@ const struct config_node *config_node_find(const struct config *config, struct s
     return NULL;
 }
 
-uint16_t config_node_port(const struct config_node *node, const struct config_service *service)
+static uint16_t node_port(const struct config_node *node, const struct config_service *service)
 {
     uint16_t port = node->address.port ? node->address.port : service->backend.port;
     for (size_t i = 0; i < node->port_count; i++) {
@@ -404,4 +404,18 @@ uint16_t config_node_port(const struct config_node *node, const struct config_se
             port = node->ports[i].port;
     }
     return port;
+}
+
+struct config_target config_target(const struct config *config,
+                                   const struct config_service *service, const char *host,
+                                   uint16_t port)
+{
+    const struct config_node *node = config_node_find(config, str_of(host));
+    return (struct config_target){
+        .name = node ? node->name : NULL,
+        .host = node ? node->address.host : host,
+        .port = port   ? port
+                : node ? node_port(node, service)
+                       : service->backend.port,
+    };
 }

@@ -259,9 +259,20 @@ void config_share_maps(struct config *config, struct config *old);
 struct config *config_ref(struct config *config);
 void config_unref(struct config *config);
 
-/* The port of NODE for SERVICE: of that name, of its protocol, that of the node's address, or the
- * service's backend.port. */
-uint16_t config_node_port(const struct config_node *node, const struct config_service *service);
+/* A place to go to. */
+struct config_target {
+    const char *name; /* of the configured node, or NULL */
+    const char *host;
+    uint16_t port;
+};
+
+/* What HOST (a configured node's name, a host or an address) and PORT (0: none was said) mean for
+ * SERVICE. A port that was not said is, of a configured node, the one for the service's name or
+ * protocol or that of its address; else the service's backend.port. The strings are CONFIG's, or
+ * HOST. */
+struct config_target config_target(const struct config *config,
+                                   const struct config_service *service, const char *host,
+                                   uint16_t port);
 
 /* The configured node called NAME (any case), or NULL. */
 const struct config_node *config_node_find(const struct config *config, struct str name);

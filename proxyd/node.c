@@ -20,23 +20,28 @@ enum {
     TEXTS_MAX = 1000,        /* different capability texts in the life of the process */
     CAPABILITIES_MAX = 4096, /* bytes */
     ADDRESSES_FRESH = 30000, /* ms until a name is resolved again */
-    FAILURE_FRESH = 1000     /* ms for which a resolver's error is not asked about again */
+    FAILURE_FRESH = 1000,    /* ms for which a resolver's error is not asked about again */
+    CHECKS_UNUSED = 60       /* of a node that only a map names, after its last session */
 };
 
-/* A name that a node has or had: who has read it may still be using it. */
-struct label {
-    struct label *next;
+/* What a node is called, or was: logs may be at it. */
+struct node_label {
+    struct node_label *next;
     char text[];
 };
 
 struct node {
     struct node_group *group;
-    struct node *next; /* in its bucket */
-    _Atomic(struct label *) label;
+    struct node *next;                  /* in its bucket */
+    _Atomic(struct node_label *) label; /* the newest */
     char *host;
     uint16_t port;
     atomic_uint references; /* besides the table's */
-    uint64_t next_check;    /* under groups.lock */
+
+    uint64_t next_check; /* these four under groups.lock */
+    bool configured;     /* the configuration names it */
+    bool wanted;         /* is checked: configured, or a map named it not long ago */
+    unsigned unused;     /* checks since somebody used it */
 
     pthread_mutex_t lock; /* of all that follows */
     struct node_addresses addresses;
@@ -98,7 +103,7 @@ static struct node **bucket_of(struct node_group *g, const char *host, uint16_t 
 static void node_free(struct node *node)
 {
     pthread_mutex_destroy(&node->lock);
-    for (struct label *label = node->label, *next; label; label = next) {
+    for (struct node_label *label = node->label, *next; label; label = next) {
         next = label->next;
         free(label);
     }
@@ -125,10 +130,10 @@ static void evict(struct node_group *g)
 
 static void set_name(struct node *node, const char *name)
 {
-    struct label *label = xcalloc(1, sizeof *label + strlen(name) + 1);
+    struct node_label *label = xmalloc(sizeof *label + strlen(name) + 1);
     strcpy(label->text, name);
     label->next = node->label;
-    node->label = label;
+    atomic_store(&node->label, label);
 }
 
 /* "192.0.2.1:143", "[::1]:143", "host.name:143" */
@@ -179,8 +184,11 @@ struct node *node_get(struct node_group *group, const char *name, const char *ho
 {
     pthread_mutex_lock(&groups.lock);
     struct node *node = get_locked(group, name, host, port);
-    if (node)
+    if (node) {
+        node->wanted = true;
+        node->unused = 0;
         atomic_fetch_add(&node->references, 1);
+    }
     pthread_mutex_unlock(&groups.lock);
     return node;
 }
@@ -221,14 +229,18 @@ static bool serves(const struct config_node *node, const struct config_service *
     return node->port_count == 0;
 }
 
-/* A node that was there without a name, or with another one, gets this one. */
-static void name_locked(struct node_group *g, const char *name, const char *host, uint16_t port)
+static void configure_node(struct config *config, struct config_service *service, const char *host,
+                           uint16_t port)
 {
-    struct node *node = get_locked(g, name, host, port);
-    if (!node || strcmp(node_name(node), name) == 0)
+    struct config_target target = config_target(config, service, host, port);
+    struct node *node = get_locked(service->group, target.name, target.host, target.port);
+    if (!node)
         return;
-    set_name(node, name);
-    node->drained = is_to_be_drained(node);
+    if (target.name && !node->configured && strcmp(node_name(node), target.name) != 0) {
+        set_name(node, target.name);
+        node->drained = is_to_be_drained(node);
+    }
+    node->configured = node->wanted = true;
 }
 
 static void configure_service(struct config *config, struct config_service *service)
@@ -241,34 +253,63 @@ static void configure_service(struct config *config, struct config_service *serv
     g->fall = service->backend.check.fall;
     g->rise = service->backend.check.rise;
     g->check_interval = service->backend.check.interval;
-    for (size_t i = 0; i < config->node_count && service->map_count; i++) {
-        const struct config_node *node = &config->nodes[i];
-        if (serves(node, service))
-            name_locked(g, node->name, node->address.host, config_node_port(node, service));
-    }
+    for (size_t i = 0; i < config->node_count && service->map_count; i++)
+        if (serves(&config->nodes[i], service))
+            configure_node(config, service, config->nodes[i].name, 0);
     if (service->failover.host)
-        get_locked(g, NULL, service->failover.host,
-                   service->failover.port ? service->failover.port : service->backend.port);
+        configure_node(config, service, service->failover.host, service->failover.port);
 }
 
 static void let_in(struct node *node);
+static void merge_capabilities(struct node_group *g);
+
+/* Nobody finds out any more how it is: so it counts as up, for who comes there nevertheless. */
+static void forget_health(struct node *node)
+{
+    node->wanted = false;
+    node->up = true;
+    node->streak = 0;
+    free(node->capabilities);
+    node->capabilities = NULL;
+    let_in(node);
+}
+
+static void unconfigure_nodes(struct node_group *g)
+{
+    for (size_t i = 0; i < BUCKETS; i++)
+        for (struct node *node = g->table[i]; node; node = node->next) {
+            node->wanted = node->wanted && !node->configured;
+            node->configured = false;
+        }
+}
+
+/* The limits may have changed, and nodes have gone. */
+static void settle_nodes(struct node_group *g)
+{
+    for (size_t i = 0; i < BUCKETS; i++)
+        for (struct node *node = g->table[i]; node; node = node->next) {
+            pthread_mutex_lock(&node->lock);
+            if (!node->wanted)
+                forget_health(node);
+            if (g->check_interval == 0)
+                node->up = true; /* nobody would ever find out that it is back */
+            let_in(node);
+            pthread_mutex_unlock(&node->lock);
+        }
+    merge_capabilities(g);
+}
 
 void node_configure(struct config *config)
 {
     pthread_mutex_lock(&groups.lock);
-    for (struct node_group *g = groups.first; g; g = g->next)
+    for (struct node_group *g = groups.first; g; g = g->next) {
         g->current = false;
+        unconfigure_nodes(g);
+    }
     for (size_t i = 0; i < config->service_count; i++)
         configure_service(config, &config->services[i]);
     for (struct node_group *g = groups.first; g; g = g->next)
-        for (size_t i = 0; i < BUCKETS; i++)
-            for (struct node *node = g->table[i]; node; node = node->next) {
-                pthread_mutex_lock(&node->lock);
-                if (g->check_interval == 0)
-                    node->up = true; /* nobody would ever find out that it is back */
-                let_in(node);
-                pthread_mutex_unlock(&node->lock);
-            }
+        settle_nodes(g);
     pthread_mutex_unlock(&groups.lock);
 }
 
@@ -547,20 +588,25 @@ static void set_capabilities(struct node *node, struct str announced)
     node->capabilities = xstrndup(buf_str(&out).p, buf_len(&out));
 }
 
+/* Whether the node has turned, up or down. */
+static bool take_result(struct node *node, bool good)
+{
+    const struct node_group *g = node->group;
+    node->streak = good == node->up ? 0 : node->streak + 1;
+    if (node->streak == 0 || node->streak < atomic_load(good ? &g->rise : &g->fall))
+        return false;
+    node->up = good;
+    node->streak = 0;
+    let_in(node);
+    return true;
+}
+
 void node_checked(struct node *node, const char *error, struct str capabilities)
 {
-    bool good = error == NULL;
     pthread_mutex_lock(&groups.lock);
     pthread_mutex_lock(&node->lock);
-    node->streak = good == node->up ? 0 : node->streak + 1;
-    bool turned = node->streak >= atomic_load(good ? &node->group->rise : &node->group->fall);
-    turned = turned && node->streak > 0;
-    if (turned) {
-        node->up = good;
-        node->streak = 0;
-        let_in(node);
-    }
-    if (good)
+    bool turned = node->wanted && take_result(node, error == NULL);
+    if (node->wanted && !error)
         set_capabilities(node, capabilities);
     pthread_mutex_unlock(&node->lock);
     merge_capabilities(node->group);
@@ -706,12 +752,27 @@ void node_list_free(struct node_state *list, size_t count)
 
 /* ---- checks ---- */
 
+/* Counts the checks of a node that nobody uses; false when it is time to stop. */
+static bool is_used(struct node *node)
+{
+    bool used = node->configured;
+    pthread_mutex_lock(&node->lock);
+    node->unused = node->active + node->waiting ? 0 : node->unused + 1;
+    used = used || node->unused <= CHECKS_UNUSED;
+    if (!used)
+        forget_health(node);
+    pthread_mutex_unlock(&node->lock);
+    return used;
+}
+
 static bool check_is_due(struct node *node, uint64_t now)
 {
     const struct node_group *g = node->group;
-    if (!g->current || g->check_interval == 0 || now < node->next_check)
+    if (!g->current || g->check_interval == 0 || !node->wanted || now < node->next_check)
         return false;
     node->next_check = now + g->check_interval;
+    if (!is_used(node))
+        return false;
     atomic_fetch_add(&node->references, 1);
     return true;
 }

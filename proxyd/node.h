@@ -4,8 +4,10 @@
  * again now and then), the gate before each (a number of places, and a bounded queue served first
  * come, first served), and whether the checks say that it is up.
  *
- * A node is known by its service, host and port from the first login or check that names it; a
- * reload keeps it. Functions may be called from any thread unless they say otherwise. */
+ * A node is known by its service, host and port from the first login or configuration that names
+ * it; a reload keeps it. It is checked as long as the configuration names it, or, where only a map
+ * does, while it is used and some time longer. Functions may be called from any thread unless they
+ * say otherwise. */
 #ifndef NODE_H
 #define NODE_H
 

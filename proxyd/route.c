@@ -77,28 +77,22 @@ static struct map *map_of(const struct route *r)
 
 /* ---- where ---- */
 
-static uint16_t port_at(const struct config_node *node, const struct config_service *service)
-{
-    return node ? config_node_port(node, service) : service->backend.port;
-}
-
 static void target(struct route *r, const char *host, uint16_t port)
 {
-    const struct config_node *node = config_node_find(r->config, str_of(host));
-    r->node_name = node ? node->name : NULL;
-    r->host = node ? node->address.host : host;
-    r->port = port ? port : port_at(node, r->service);
+    struct config_target target = config_target(r->config, r->service, host, port);
+    r->node_name = target.name;
+    r->host = target.host;
+    r->port = target.port;
 }
 
 /* For maps: see struct map_query. */
 static void meaning(const void *context, char *host, uint16_t *port)
 {
     const struct route *r = context;
-    const struct config_node *node = config_node_find(r->config, str_of(host));
-    if (node)
-        snprintf(host, MAP_HOST_MAX + 1, "%s", node->address.host);
-    if (!*port)
-        *port = port_at(node, r->service);
+    struct config_target target = config_target(r->config, r->service, host, *port);
+    if (target.host != host)
+        snprintf(host, MAP_HOST_MAX + 1, "%s", target.host);
+    *port = target.port;
 }
 
 /* Whether the login is on hold by hand, wherever it lives. */

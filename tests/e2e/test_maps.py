@@ -76,6 +76,12 @@ dave  node1:{other.port}
         node.close()
         self.is_refused(p, 'bob', 'UNAVAILABLE')
 
+    def test_failover_may_be_a_node_by_its_name(self):
+        node, spare = self.nodes('node', 'spare')
+        p = self.proxyd(f'bob {node.address}', nodes={'spare': {'address': spare.address}}, imap={'failover': 'spare'})
+        self.goes_to(p, 'carol', spare)
+        self.assertEqual(p.wait('login', login='carol')['node'], 'spare')
+
     def test_a_service_without_maps_has_only_its_failover(self):
         failover, = self.nodes('failover')
         p = self.proxyd(imap={'maps': [], 'failover': failover.address})

@@ -168,6 +168,15 @@ static void a_service_may_have_another_name(void **state)
     config_unref(config);
 }
 
+static void expect_target(const struct config *config, size_t service, const char *host,
+                          uint16_t port, const char *expected)
+{
+    struct config_target t = config_target(config, &config->services[service], host, port);
+    char *text = xasprintf("%s %s %u", t.name ? t.name : "-", t.host, t.port);
+    assert_string_equal(text, expected);
+    free(text);
+}
+
 static void nodes_have_ports_by_service_or_protocol(void **state)
 {
     (void)state;
@@ -177,12 +186,12 @@ static void nodes_have_ports_by_service_or_protocol(void **state)
                   "services:\n  imap: {" PLAIN "}\n"
                   "  inside: {protocol: imap, failover: one, plaintext_auth: always, "
                   "listeners: [{address: 127.0.0.1:2144}]}\n");
-    const struct config_node *one = config_node_find(config, str_of("ONE"));
-    assert_int_equal(config_node_port(one, &config->services[0]), 1);
-    assert_int_equal(config_node_port(one, &config->services[1]), 2);
-    assert_int_equal(config_node_port(one + 1, &config->services[0]), 3);
-    assert_int_equal(config_node_port(one + 2, &config->services[0]), 143);
-    assert_null(config_node_find(config, str_of("four")));
+    expect_target(config, 0, "ONE", 0, "one 10.0.0.1 1");
+    expect_target(config, 1, "one", 0, "one 10.0.0.1 2");
+    expect_target(config, 1, "one", 7, "one 10.0.0.1 7");
+    expect_target(config, 0, "two", 0, "two 10.0.0.2 3");
+    expect_target(config, 0, "three", 0, "three node3.example.org 143");
+    expect_target(config, 0, "four", 0, "- four 143");
     config_unref(config);
 }
 

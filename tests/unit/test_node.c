@@ -264,6 +264,84 @@ static void announces_what_all_can(void **state)
     node_unref(b);
 }
 
+/* The host of the next node to be checked, of all services' that are configured. */
+static const char *due(uint64_t now)
+{
+    struct node *node = node_check_due(now);
+    const char *host = node ? node_host(node) : "none";
+    node_unref(node);
+    return host;
+}
+
+static void forgets_nodes_that_a_reload_removes(void **state)
+{
+    struct map *maps[1];
+    struct config_node nodes[] = {{.name = (char *)"old", .address = {(char *)"127.0.0.2", 0}},
+                                  {.name = (char *)"new", .address = {(char *)"127.0.0.3", 0}}};
+    (void)state;
+    node_unref(make_node("reloaded", 0, 8));
+    service.maps = maps;
+    service.map_count = 1;
+    config.nodes = &nodes[0];
+    config.node_count = 1;
+    node_configure(&config);
+    struct node *old = node_get(service.group, NULL, "127.0.0.2", 143);
+    assert_string_equal(node_name(old), "old");
+    node_checked(old, NULL, str_of("IMAP4rev1 IDLE"));
+    config.nodes = &nodes[1];
+    node_configure(&config);
+    struct node *new = node_get(service.group, NULL, "127.0.0.3", 143);
+    node_checked(old, NULL, str_of("IMAP4rev1 IDLE")); /* that was under way */
+    node_checked(new, NULL, str_of("IMAP4rev1 IDLE MOVE"));
+    assert_string_equal(node_capabilities(service.group), "IMAP4rev1 IDLE MOVE ");
+    node_unref(node_get(service.group, NULL, "127.0.0.1", 143));
+    assert_string_not_equal(due(1), "127.0.0.2");
+    assert_string_not_equal(due(1), "127.0.0.2");
+    assert_string_equal(due(1), "none"); /* the two others had their turn */
+    config.node_count = 0;
+    node_unref(new);
+    node_unref(old);
+}
+
+/* Of hosts that only a map names, nobody says when they are gone. */
+static void stops_checking_hosts_that_nobody_uses(void **state)
+{
+    (void)state;
+    struct node *node = make_node("unused", 0, 8);
+    struct client c;
+    unsigned checks = 0;
+    enter(node, &c);
+    for (uint64_t now = 1000; now < 1000000; now += 1000)
+        assert_string_equal(due(now), "127.0.0.1");
+    node_leave(&c.ticket);
+    node_checked(node, "gone", (struct str){NULL, 0});
+    node_checked(node, "gone", (struct str){NULL, 0});
+    assert_false(node_is_up(node));
+    for (uint64_t now = 1000000; now < 2000000; now += 1000)
+        checks += strcmp(due(now), "none") != 0;
+    assert_in_range(checks, 10, 100);
+    assert_true(node_is_up(node)); /* for all that is known now */
+    node_unref(node_get(service.group, NULL, "127.0.0.1", 143));
+    assert_string_equal(due(2000000), "127.0.0.1");
+    node_unref(node);
+}
+
+static void failover_may_be_a_node(void **state)
+{
+    struct config_node nodes[] = {
+        {.name = (char *)"spare", .address = {(char *)"127.0.0.4", 1143}}};
+    (void)state;
+    node_unref(make_node("failover", 0, 8));
+    service.failover.host = (char *)"Spare";
+    config.nodes = nodes;
+    config.node_count = 1;
+    node_configure(&config);
+    struct node *node = node_get(service.group, NULL, "127.0.0.4", 1143);
+    assert_string_equal(node_name(node), "spare");
+    node_unref(node);
+    config.node_count = 0;
+}
+
 struct asker {
     struct node_resolve wait;
     sem_t answered;
@@ -344,6 +422,9 @@ int main(void)
         cmocka_unit_test(the_list_has_all_of_the_newest_configuration),
         cmocka_unit_test(a_higher_limit_lets_in),
         cmocka_unit_test(announces_what_all_can),
+        cmocka_unit_test(forgets_nodes_that_a_reload_removes),
+        cmocka_unit_test(stops_checking_hosts_that_nobody_uses),
+        cmocka_unit_test(failover_may_be_a_node),
         cmocka_unit_test(names_are_resolved),
         cmocka_unit_test(who_asks_often_is_told_once),
     };
