@@ -175,6 +175,19 @@ static void mark_services(struct yaml_node *services)
     }
 }
 
+/* The same for its nodes, which need not speak the same. */
+static const struct protocol *spoken_with_nodes(struct yaml_node *service,
+                                                const struct protocol *protocol)
+{
+    struct yaml_node *backend = yaml_tree_get(service, "backend");
+    if (protocol->engine != ENGINE_MAIL || backend->kind != YAML_TREE_MAPPING)
+        return protocol;
+    set_default(backend, "protocol", protocol->name);
+    const struct yaml_node *name = yaml_tree_get(backend, "protocol");
+    const struct protocol *other = name->text ? protocol_find(name->text) : NULL;
+    return other ? other : protocol;
+}
+
 static void complete_service(struct yaml_node *service, const struct yaml_node *tls)
 {
     const struct yaml_node *listeners = yaml_tree_get(service, "listeners");
@@ -183,7 +196,7 @@ static void complete_service(struct yaml_node *service, const struct yaml_node *
         set_default(service, "protocol", service->key);
     if (protocol) {
         char port[8];
-        snprintf(port, sizeof port, "%u", protocol->port);
+        snprintf(port, sizeof port, "%u", spoken_with_nodes(service, protocol)->port);
         set_default(yaml_tree_get(service, "backend"), "port", port);
     }
     for (struct yaml_node *item = listeners ? listeners->first : NULL; item; item = item->next)
@@ -394,16 +407,31 @@ const struct config_node *config_node_find(const struct config *config, struct s
     return NULL;
 }
 
+const struct protocol *config_backend_protocol(const struct config_service *service)
+{
+    if (!service->protocol || service->protocol->engine != ENGINE_MAIL)
+        return service->protocol;
+    return protocol_find(service->backend.protocol == BACKEND_PROTOCOL_LMTP ? "lmtp" : "smtp");
+}
+
+static uint16_t named_port(const struct config_node *node, const char *name)
+{
+    for (size_t i = 0; i < node->port_count; i++)
+        if (str_is(str_of(node->ports[i].name), name))
+            return node->ports[i].port;
+    return 0;
+}
+
 static uint16_t node_port(const struct config_node *node, const struct config_service *service)
 {
-    uint16_t port = node->address.port ? node->address.port : service->backend.port;
-    for (size_t i = 0; i < node->port_count; i++) {
-        if (strcmp(node->ports[i].name, service->name) == 0)
-            return node->ports[i].port;
-        if (node->ports[i].protocol == service->protocol)
-            port = node->ports[i].port;
-    }
-    return port;
+    const char *spoken = config_backend_protocol(service)->name;
+    bool own_name = !protocol_find(service->name);
+    uint16_t port = named_port(node, own_name ? service->name : spoken);
+    if (!port)
+        port = named_port(node, own_name ? spoken : service->name);
+    if (!port)
+        port = node->address.port;
+    return port ? port : service->backend.port;
 }
 
 struct config_target config_target(const struct config *config,

@@ -157,7 +157,22 @@ struct config_web {
     } http;
 };
 
+enum config_backend_protocol { BACKEND_PROTOCOL_SMTP, BACKEND_PROTOCOL_LMTP };
+
+enum config_unknown_user { UNKNOWN_USER_REJECT, UNKNOWN_USER_DISCARD };
+
+/* What only port 25 and LMTP have. */
+struct config_mail {
+    struct strings domains; /* hosted here: names, or "*." and a domain */
+    enum config_unknown_user unknown_user;
+    struct config_address relay; /* host NULL: nobody's */
+    struct config_networks relay_networks;
+    uint64_t max_message_size; /* bytes; 0: no limit */
+    unsigned max_recipients;
+};
+
 struct config_backend {
+    enum config_backend_protocol protocol; /* of smtp and lmtp services */
     uint16_t port;
     enum tls_mode tls_mode;
     char *ca_file;
@@ -196,9 +211,11 @@ struct config_service {
     struct config_limits limits;
     struct limits_level *level; /* as a listener's */
     struct config_web web;
+    struct config_mail mail;
     struct config_backend backend;
-    enum log_level log_level; /* log.events, or log.level */
-    struct node_group *group; /* its nodes' state, which outlives configurations (node.c) */
+    enum log_level log_level;       /* log.events, or log.level */
+    struct node_group *group;       /* its nodes' state, which outlives configurations (node.c) */
+    struct node_group *relay_group; /* the same for mail.relay, which is no node; or NULL */
 };
 
 struct config {
@@ -259,6 +276,9 @@ void config_share_maps(struct config *config, struct config *old);
 struct config *config_ref(struct config *config);
 void config_unref(struct config *config);
 
+/* What SERVICE speaks with its nodes. */
+const struct protocol *config_backend_protocol(const struct config_service *service);
+
 /* A place to go to. */
 struct config_target {
     const char *name; /* of the configured node, or NULL */
@@ -267,9 +287,9 @@ struct config_target {
 };
 
 /* What HOST (a configured node's name, a host or an address) and PORT (0: none was said) mean for
- * SERVICE. A port that was not said is, of a configured node, the one for the service's name or
- * protocol or that of its address; else the service's backend.port. The strings are CONFIG's, or
- * HOST. */
+ * SERVICE. A port that was not said is, of a configured node, the one for the service's name or for
+ * what it speaks with nodes (first that, where the name is a protocol's), or that of its address;
+ * else the service's backend.port. The strings are CONFIG's, or HOST. */
 struct config_target config_target(const struct config *config,
                                    const struct config_service *service, const char *host,
                                    uint16_t port);

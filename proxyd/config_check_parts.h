@@ -49,4 +49,8 @@ void config_check_limits(struct config_checking *c, const struct config_service 
 /* Checks the services, after the maps and nodes that they name, and makes their TLS contexts. */
 void config_check_services(struct config_checking *c);
 
+/* Checks what only SERVICE, of port 25 or LMTP, which stands at NODE, has. */
+void config_check_mail(struct config_checking *c, struct config_service *service,
+                       struct yaml_node *node);
+
 #endif

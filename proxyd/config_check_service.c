@@ -16,6 +16,11 @@ struct service_check {
     struct yaml_node *node;
 };
 
+static bool is_of(const struct config_service *service, enum protocol_engine engine)
+{
+    return service->protocol && service->protocol->engine == engine;
+}
+
 /* ---- listeners ---- */
 
 /* The address to bind, of a name the first one. */
@@ -185,6 +190,8 @@ static void check_service_maps(struct service_check *s)
             option_error(config_check_item(node, i), s->c->problems,
                          "there is no map '%.60s'" OPTION_NEAR_FORMAT, name, OPTION_NEAR(near));
     }
+    if (is_of(service, ENGINE_MAIL))
+        return;
     if (service->map_names.count == 0 && !service->failover.host && !node->bad &&
         !config_check_at(s->node, "failover")->bad)
         problem_warning(s->c->problems, s->node->place,
@@ -276,11 +283,6 @@ static void check_protocol(struct service_check *s)
         s->service->name, OPTION_NEAR(near));
 }
 
-static bool is_of(const struct config_service *service, enum protocol_engine engine)
-{
-    return service->protocol && service->protocol->engine == engine;
-}
-
 static void set_log_level(struct service_check *s)
 {
     const struct config *config = s->c->config;
@@ -313,6 +315,8 @@ void config_check_services(struct config_checking *c)
         }
         if (is_of(service, ENGINE_WEB))
             config_check_web(c, service, s.node);
+        if (is_of(service, ENGINE_MAIL))
+            config_check_mail(c, service, s.node);
         make_client(&s);
     }
 }

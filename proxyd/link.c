@@ -195,7 +195,7 @@ static enum link_result do_talk(struct link *link)
 {
     for (unsigned reads = 0;; reads++) {
         enum back_want want =
-            link->service->protocol->back_read(&link->back, &link->in, &link->out);
+            node_protocol(link->node)->back_read(&link->back, &link->in, &link->out);
         bool answered_partly = link->greeted && buf_len(&link->out) == 0;
         if (!send_answers(link))
             return fail(link, "the node closed the connection");

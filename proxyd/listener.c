@@ -47,7 +47,7 @@ struct listeners {
 };
 
 static const struct engine *const engines[] = {
-    [ENGINE_SESSION] = &session_engine, [ENGINE_WEB] = NULL};
+    [ENGINE_SESSION] = &session_engine, [ENGINE_WEB] = NULL, [ENGINE_MAIL] = NULL};
 
 static atomic_uint session_limit = UINT_MAX;
 

@@ -82,14 +82,15 @@ static struct {
 
 /* ---- groups and nodes ---- */
 
-static struct node_group *group_get(const struct config_service *service)
+static struct node_group *group_get(const struct config_service *service,
+                                    const struct protocol *protocol)
 {
     for (struct node_group *g = groups.first; g; g = g->next)
-        if (strcmp(g->service, service->name) == 0 && g->protocol == service->protocol)
+        if (strcmp(g->service, service->name) == 0 && g->protocol == protocol)
             return g;
     struct node_group *g = xcalloc(1, sizeof *g);
     g->service = xstrdup(service->name);
-    g->protocol = service->protocol;
+    g->protocol = protocol;
     g->next = groups.first;
     groups.first = g;
     return g;
@@ -219,21 +220,26 @@ const char *node_service(const struct node *node)
     return node->group->service;
 }
 
+const struct protocol *node_protocol(const struct node *node)
+{
+    return node->group->protocol;
+}
+
 /* A node whose `ports` leave this protocol out is not one of the service's. */
 static bool serves(const struct config_node *node, const struct config_service *service)
 {
     for (size_t i = 0; i < node->port_count; i++)
-        if (node->ports[i].protocol == service->protocol ||
+        if (node->ports[i].protocol == config_backend_protocol(service) ||
             strcmp(node->ports[i].name, service->name) == 0)
             return true;
     return node->port_count == 0;
 }
 
-static void configure_node(struct config *config, struct config_service *service, const char *host,
-                           uint16_t port)
+static void configure_node(struct config *config, struct config_service *service,
+                           struct node_group *g, const char *host, uint16_t port)
 {
     struct config_target target = config_target(config, service, host, port);
-    struct node *node = get_locked(service->group, target.name, target.host, target.port);
+    struct node *node = get_locked(g, target.name, target.host, target.port);
     if (!node)
         return;
     if (target.name && !node->configured && strcmp(node_name(node), target.name) != 0) {
@@ -243,21 +249,41 @@ static void configure_node(struct config *config, struct config_service *service
     node->configured = node->wanted = true;
 }
 
-static void configure_service(struct config *config, struct config_service *service)
+static struct node_group *configure_group(const struct config_service *service,
+                                          const struct protocol *protocol)
 {
-    struct node_group *g = group_get(service);
-    service->group = g;
+    struct node_group *g = group_get(service, protocol);
     g->current = true;
     g->max_connections = service->backend.max_connections;
     g->queue_size = service->backend.queue_size;
     g->fall = service->backend.check.fall;
     g->rise = service->backend.check.rise;
     g->check_interval = service->backend.check.interval;
+    return g;
+}
+
+/* A relay speaks SMTP, whatever the nodes speak. */
+static void configure_relay(struct config *config, struct config_service *service)
+{
+    const struct config_address *relay = &service->mail.relay;
+    const struct protocol *smtp = protocol_find("smtp");
+    if (!relay->host)
+        return;
+    service->relay_group = configure_group(service, smtp);
+    configure_node(config, service, service->relay_group, relay->host,
+                   relay->port ? relay->port : smtp->port);
+}
+
+static void configure_service(struct config *config, struct config_service *service)
+{
+    service->group = configure_group(service, config_backend_protocol(service));
     for (size_t i = 0; i < config->node_count && service->map_count; i++)
         if (serves(&config->nodes[i], service))
-            configure_node(config, service, config->nodes[i].name, 0);
+            configure_node(config, service, service->group, config->nodes[i].name, 0);
     if (service->failover.host)
-        configure_node(config, service, service->failover.host, service->failover.port);
+        configure_node(config, service, service->group, service->failover.host,
+                       service->failover.port);
+    configure_relay(config, service);
 }
 
 static void let_in(struct node *node);

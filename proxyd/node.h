@@ -19,6 +19,7 @@
 struct config;
 struct config_service;
 struct node;
+struct protocol;
 
 enum { NODE_ADDRESSES_MAX = 8 };
 
@@ -40,6 +41,9 @@ const char *node_name(const struct node *node);
 const char *node_host(const struct node *node);
 uint16_t node_port(const struct node *node);
 const char *node_service(const struct node *node);
+
+/* What it speaks. */
+const struct protocol *node_protocol(const struct node *node);
 
 /* What the nodes of GROUP that are up announced, as far as all of them did and a client may be
  * told; NULL while nothing is known. The text stays. */

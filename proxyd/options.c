@@ -15,6 +15,9 @@
 
 /* Options of services that speak some protocols only. */
 #define OF_SESSIONS .engines = 1u << ENGINE_SESSION
+#define OF_LOGINS   .engines = 1u << ENGINE_SESSION | 1u << ENGINE_WEB
+#define OF_TALKERS  .engines = 1u << ENGINE_SESSION | 1u << ENGINE_MAIL
+#define OF_MAIL     .engines = 1u << ENGINE_MAIL
 #define OF_WEBMAIL  .engines = 1u << ENGINE_WEB
 
 /* ---- words ---- */
@@ -90,6 +93,12 @@ static const struct option limits[] = {
     {"interval", &option_duration, AT(config_limits, interval), "1ms", "168h", "60s",
      .help = "what rates and failures are counted in; it begins with the first one"},
     {0}};
+
+static const struct option_word backend_protocols[] = {
+    {"smtp", BACKEND_PROTOCOL_SMTP}, {"lmtp", BACKEND_PROTOCOL_LMTP}, {0}};
+
+static const struct option_word unknown_users[] = {
+    {"reject", UNKNOWN_USER_REJECT}, {"discard", UNKNOWN_USER_DISCARD}, {0}};
 
 /* ---- global, log ---- */
 
@@ -355,6 +364,8 @@ static const struct option http[] = {
 /* ---- the nodes of a service ---- */
 
 static const struct option backend[] = {
+    {"protocol", &option_word, AT(config_service, backend.protocol), .words = backend_protocols,
+     OF_MAIL, .help = "what the nodes speak; default: what the service speaks"},
     {"port", &option_port, AT(config_service, backend.port), .min = "1", .max = "65535",
      .example = "$PORT",
      .help = "where neither the map nor the node names one; default: the protocol's"},
@@ -370,7 +381,7 @@ static const struct option backend[] = {
     {"connect_timeout", &option_duration, AT(config_service, backend.connect_timeout), "1ms", "1h",
      "5s", .help = "from connecting to a node to its greeting"},
     {"max_connections", &option_number, AT(config_service, backend.max_connections), "0", "1000000",
-     "0", OF_SESSIONS, .help = "sessions at each node at once; 0: no limit"},
+     "0", OF_TALKERS, .help = "sessions at each node at once; 0: no limit"},
     {"max_requests", &option_number, AT(config_service, backend.max_requests), "1", "1000000", "64",
      OF_WEBMAIL, .help = "requests at each node at once"},
     {"queue_size", &option_number, AT(config_service, backend.queue_size), "0", "1000000", "64",
@@ -403,23 +414,24 @@ static const struct option service[] = {
     {"maps", &option_strings, AT(config_service, map_names), .initial = "[]",
      .help = "the maps that know where a login lives, tried in this order"},
     {"authentication", &option_word, AT(config_service, authentication), .initial = "backend",
-     .words = authentications,
+     .words = authentications, OF_LOGINS,
      .help = "who checks the password: the node, or we ourselves and then the node"},
     {"plaintext_auth", &option_word, AT(config_service, plaintext_auth), .initial = "trusted",
      .words = plaintexts, OF_SESSIONS, .help = "from where passwords are taken without TLS"},
     {"mechanisms", &option_mechanisms, AT(config_service, mechanisms), .initial = "[plain, login]",
      .words = mechanisms, OF_SESSIONS,
      .help = "how clients may log in; external (by certificate) needs backend.login: master"},
-    {"failover", &option_address, AT(config_service, failover), .example = "10.0.0.9",
+    {"failover", &option_address, AT(config_service, failover), OF_LOGINS, .example = "10.0.0.9",
      .help = "where a login goes that no map knows"},
-    {"capabilities", &option_string, AT(config_service, capabilities), OF_SESSIONS,
+    {"capabilities", &option_string, AT(config_service, capabilities), OF_TALKERS,
      .help = "what is announced before the login; default: what the nodes announce"},
     {"login_timeout", &option_duration, AT(config_service, login_timeout), "1ms", "24h", "60s",
-     OF_SESSIONS, .help = "from accepting a connection to the end of the login"},
+     OF_TALKERS,
+     .help = "from accepting a connection to the end of the login, or to the first MAIL"},
     {"idle_timeout", &option_duration, AT(config_service, idle_timeout), "1ms", "168h", "30m",
-     OF_SESSIONS, .help = "how long neither side may say anything after the login"},
-    {"max_errors", &option_number, AT(config_service, max_errors), "1", "1000000", "20",
-     OF_SESSIONS, .help = "unknown or malformed commands before the login; then we close"},
+     OF_TALKERS, .help = "how long neither side may say anything after the login"},
+    {"max_errors", &option_number, AT(config_service, max_errors), "1", "1000000", "20", OF_TALKERS,
+     .help = "unknown or malformed commands before the login; then we close"},
     {"max_auth_errors", &option_number, AT(config_service, max_auth_errors), "1", "1000000", "5",
      OF_SESSIONS, .help = "refused logins of one connection; then we close"},
     {"access", &option_access, AT(config_service, access), .initial = "[]",
@@ -445,6 +457,19 @@ static const struct option service[] = {
     {"session", &option_section, OF_WEBMAIL, .options = session,
      .help = "who is logged in, which no front end has to remember"},
     {"http", &option_section, OF_WEBMAIL, .options = http, .help = "bounds of requests"},
+    {"domains", &option_tls_names, AT(config_service, mail.domains), .initial = "[]", OF_MAIL,
+     .help = "hosted here, names or \"*.NAME\": their unknown recipients are never relayed"},
+    {"unknown_user", &option_word, AT(config_service, mail.unknown_user), .initial = "reject",
+     .words = unknown_users, OF_MAIL,
+     .help = "what becomes of a recipient in these that no map knows"},
+    {"relay", &option_address, AT(config_service, mail.relay), OF_MAIL, .example = "10.0.0.25",
+     .help = "where other recipients go, by SMTP, for clients in relay_networks; default: refused"},
+    {"relay_networks", &option_networks, AT(config_service, mail.relay_networks), .initial = "[]",
+     OF_MAIL, .help = "whose mail for other domains is relayed"},
+    {"max_message_size", &option_size, AT(config_service, mail.max_message_size), "0", "1024G",
+     "50M", OF_MAIL, .help = "of a message; 0: no limit of ours"},
+    {"max_recipients", &option_number, AT(config_service, mail.max_recipients), "1", "10000", "100",
+     OF_MAIL, .help = "of a message; more are answered 452, for another transaction"},
     {"backend", &option_section, .options = backend, .help = "the nodes of this service"},
     {0}};
 

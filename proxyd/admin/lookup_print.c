@@ -113,6 +113,12 @@ static const char *told_browser(enum verdict verdict)
     return NULL;
 }
 
+static const char *told_sender(enum verdict verdict)
+{
+    return verdict == VERDICT_AUTH_FAILED ? "550 5.1.1, or what unknown_user says, or relayed"
+                                          : "451 4.3.0";
+}
+
 /* What the client is told, in the words of its protocol; NULL: it is up to the node. */
 static char *told_of(const struct lookup_answer *a)
 {
@@ -125,6 +131,8 @@ static char *told_of(const struct lookup_answer *a)
         return NULL;
     if (a->service->protocol->engine == ENGINE_WEB)
         return xstrdup(told_browser(a->told));
+    if (a->service->protocol->engine == ENGINE_MAIL)
+        return xstrdup(told_sender(a->told));
     creds_init(&creds, NULL, 0);
     front_init(&front, &setup, &creds);
     buf_init(&out, NULL, 0, PROTO_OUT_MAX);

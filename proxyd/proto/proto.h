@@ -105,7 +105,6 @@ struct back_setup {
     bool identify;             /* tell the node the client's address where it announces how */
     bool verified;             /* we know already that it is he: XCLIENT LOGIN may say so */
     bool mail;                 /* SMTP: nobody logs in: mail is to be handed over */
-    bool lmtp;                 /* SMTP: the node speaks LMTP (RFC 2033) */
     const char *helo;          /* SMTP: what we call ourselves (front_helo; a check: our host) */
     const struct addr *client; /* for `identify` */
     const struct addr *local;  /* where the client came in; len 0: not known */
@@ -116,6 +115,7 @@ struct back {
     struct back_setup setup;
     unsigned state;          /* the protocol's own enum; 0 at the start */
     unsigned waiting;        /* answers that are still to come */
+    bool lmtp;               /* SMTP: the node speaks LMTP */
     struct buf capabilities; /* as the node announced them last, `separator` between */
     struct buf reply;        /* the node's words at the end: IMAP: untagged lines, then the tagged
                                 one without its tag; POP3: the line; SMTP: all lines. With
@@ -130,7 +130,8 @@ struct back {
 /* What serves its clients (proxyd/client.h). Options may be for services of some of these only. */
 enum protocol_engine {
     ENGINE_SESSION, /* session.c: log in, then carry */
-    ENGINE_WEB      /* web/: HTTP, request by request */
+    ENGINE_WEB,     /* web/: HTTP, request by request */
+    ENGINE_MAIL     /* mail/: port 25 and LMTP, recipient by recipient */
 };
 
 struct protocol {

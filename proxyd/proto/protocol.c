@@ -6,6 +6,7 @@
 #include "proto/pop3.h"
 #include "proto/sieve.h"
 #include "proto/smtp.h"
+#include "proto/smtp_server.h"
 
 #include <string.h>
 
@@ -73,8 +74,34 @@ static const struct protocol sieve = {
     .announce = sieve_announce,
 };
 
-static const struct protocol *const protocols[] = {&imap,  &pop3,    &submission,
-                                                   &sieve, &webmail, NULL};
+static const struct protocol smtp = {
+    .name = "smtp",
+    .engine = ENGINE_MAIL,
+    .alpn = "smtp",
+    .port = 25,
+    .capabilities = "8BITMIME",
+    .separator = ',',
+    .greeting_first = true,
+    .goodbye = smtp_goodbye,
+    .back_read = smtp_back_read,
+    .announce = smtp_server_announce,
+};
+
+static const struct protocol lmtp = {
+    .name = "lmtp",
+    .engine = ENGINE_MAIL,
+    .alpn = "lmtp",
+    .port = 24,
+    .capabilities = "8BITMIME",
+    .separator = ',',
+    .greeting_first = true,
+    .goodbye = smtp_goodbye,
+    .back_read = lmtp_back_read,
+    .announce = smtp_server_announce,
+};
+
+static const struct protocol *const protocols[] = {&imap, &pop3,  &submission, &smtp,
+                                                   &lmtp, &sieve, &webmail,    NULL};
 
 const struct protocol *const *protocol_all(void)
 {
@@ -104,6 +131,7 @@ void back_init(struct back *b, const struct back_setup *setup)
 {
     b->setup = *setup;
     b->state = b->waiting = 0;
+    b->lmtp = false;
     b->error = NULL;
     buf_init(&b->capabilities, b->capabilities_space, sizeof b->capabilities_space, PROTO_LINE_MAX);
     buf_init(&b->reply, b->reply_space, sizeof b->reply_space, PROTO_IN_MAX);

@@ -67,7 +67,9 @@ enum front_want smtp_answer(struct front *f, enum verdict verdict, const struct 
                             struct buf *out);
 void smtp_goodbye(struct buf *out, const char *text);
 
+/* Of submission and of port 25; the second where the node speaks LMTP (RFC 2033). */
 enum back_want smtp_back_read(struct back *b, struct buf *in, struct buf *out);
+enum back_want lmtp_back_read(struct back *b, struct buf *in, struct buf *out);
 
 /* ENTRY is a whole line of EHLO's answer, with its parameters. */
 bool smtp_announce(struct str entry);

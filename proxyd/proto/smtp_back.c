@@ -100,7 +100,7 @@ static enum back_want say(struct back *b, struct buf *out, unsigned state, const
 
 static enum back_want say_ehlo(struct back *b, struct buf *out, unsigned state)
 {
-    buf_addf(out, "%s %s\r\n", b->setup.lmtp ? "LHLO" : "EHLO", b->setup.helo);
+    buf_addf(out, "%s %s\r\n", b->lmtp ? "LHLO" : "EHLO", b->setup.helo);
     return say(b, out, state, "");
 }
 
@@ -129,7 +129,7 @@ static void write_attribute(const struct back *b, unsigned which, struct buf *ou
         buf_adds(out, "[UNAVAILABLE]");
         break;
     case TELL_PROTO:
-        buf_adds(out, b->setup.lmtp ? "LMTP" : "ESMTP");
+        buf_adds(out, b->lmtp ? "LMTP" : "ESMTP");
         break;
     case TELL_SESSION:
         smtp_path_xtext(out, str_of(b->setup.session_id));
@@ -383,4 +383,10 @@ enum back_want smtp_back_read(struct back *b, struct buf *in, struct buf *out)
     if (want == BACK_MORE && buf_len(in) >= PROTO_LINE_MAX)
         return back_fail(b, "the node's line is too long");
     return out->full ? back_fail(b, "the node does not take what it asked for") : want;
+}
+
+enum back_want lmtp_back_read(struct back *b, struct buf *in, struct buf *out)
+{
+    b->lmtp = true;
+    return smtp_back_read(b, in, out);
 }
