@@ -71,7 +71,8 @@ static void remove_stale(const struct addr *addr)
     close(fd);
 }
 
-/* TCP_NODELAY is inherited by what is accepted: no call for each connection. */
+/* Options are inherited by what is accepted: no call for each connection. Urgent bytes are ones as
+ * any other (RFC 6093, 5). */
 static int open_socket(const struct addr *addr)
 {
     int one = 1, family = addr->sa.sa_family;
@@ -83,6 +84,7 @@ static int open_socket(const struct addr *addr)
     } else {
         setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one);
         setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
+        setsockopt(fd, SOL_SOCKET, SO_OOBINLINE, &one, sizeof one);
     }
     if (family == AF_INET6)
         setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &one, sizeof one);

@@ -170,7 +170,7 @@ void worker_join(struct worker *w)
 int worker_watch(struct worker *w, int fd, struct watch *watch)
 {
     struct epoll_event event = {
-        .events = EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET,
+        .events = EPOLLIN | EPOLLOUT | EPOLLPRI | EPOLLRDHUP | EPOLLET,
         .data.ptr = watch,
     };
     watch->since = w->round;

@@ -150,7 +150,7 @@ static ssize_t move_copied(struct splice *s, struct stream *from, struct stream 
 
 static bool can_splice(const struct splice *s, const struct stream *from, const struct stream *to)
 {
-    return s->bulk && !from->ssl && !to->ssl;
+    return s->bulk && !from->ssl && !to->ssl && !from->urgent; /* splice(2) stops there for good */
 }
 
 static ssize_t move(struct splice *s, struct stream *from, struct stream *to, struct worker *w)

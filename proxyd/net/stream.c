@@ -113,6 +113,8 @@ void stream_events(struct stream *st, uint32_t events)
         st->hung_up = true;
     if (events & EPOLLERR)
         st->broken = true;
+    if (events & EPOLLPRI)
+        st->urgent = true;
 }
 
 bool stream_waiting(const struct stream *st)
@@ -142,16 +144,18 @@ void stream_skip(struct stream *st, size_t n)
     }
 }
 
-/* A read that fills less than it might has emptied the socket: the next bytes come with an edge,
- * and where the peer's end has been announced, it comes next. */
+/* A read that fills less than it might has emptied the socket (unless it stopped before a byte that
+ * is urgent): the next bytes come with an edge, and where the peer's end has been announced, it
+ * comes next. */
 static ssize_t receive(struct stream *st, void *p, size_t n)
 {
     if (!st->readable && !st->at_end)
         return STREAM_AGAIN;
     ssize_t got = st->at_end ? 0 : recv(st->fd, p, n, 0);
     if (got > 0) {
-        st->readable = (size_t)got == n || st->broken;
-        st->at_end = (size_t)got < n && st->hung_up && !st->broken;
+        bool emptied = (size_t)got < n && !st->broken && !st->urgent;
+        st->readable = !emptied;
+        st->at_end = emptied && st->hung_up;
         return got;
     }
     st->readable = false;

@@ -115,6 +115,33 @@ class Carry(Case):
                 wire.say(f'{number} OK done')
                 client.expect(f'{number} OK done')
 
+    def test_urgent_data_keeps_nothing_back(self):
+        client = self.connect(self.proxyd(), 'imap')
+        client.expect('* OK ...')
+        client.send(b'a NO')
+        client.sock.send(b'O', socket.MSG_OOB)
+        client.send(b'P\r\n')
+        client.expect('a OK ...')  # the byte is one as any other (RFC 6093, 5)
+        client, wire, _ = self.carried()
+        for source, sink in (client, wire), (wire, client):
+            for size in 4000, MIB:
+                receiver = threading.Thread(target=self.receive, args=(sink, 2 * size))
+                receiver.start()
+                source.send(PATTERN[:size])
+                source.sock.send(b'!', socket.MSG_OOB)
+                source.send(PATTERN[:size] + b'\n')
+                receiver.join()
+                self.assertEqual(sink.received.replace(b'!', b''), 2 * PATTERN[:size] + b'\n')
+                if source is client:
+                    self.assertIn(b'!', sink.received)
+
+    @staticmethod
+    def receive(wire, size):
+        """As many bytes at least, up to a line feed."""
+        wire.received = b''
+        while not (len(wire.received) > size and wire.received.endswith(b'\n')):
+            wire.received += wire.sock.recv(MIB)
+
     def test_half_close_by_the_client(self):
         client, wire, p = self.carried()
         client.say('last words')
