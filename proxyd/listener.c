@@ -17,15 +17,18 @@
 
 enum { BACKLOG = 4096, PAUSE = 100 /* ms */ };
 
+/* One that two configurations have is the same one; the last of them closes it. */
 struct listen_socket {
+    atomic_uint references;
     struct addr addr;
     int fd;
+    struct stat file; /* of unix:, as we made it */
 };
 
 struct listen_set {
     atomic_uint references;
     size_t count;
-    struct listen_socket sockets[];
+    struct listen_socket *sockets[];
 };
 
 struct listener {
@@ -96,12 +99,43 @@ static int open_socket(const struct addr *addr)
     return -1;
 }
 
-static int take_over(const struct listen_set *old, const struct addr *addr)
+/* The file of a socket goes with it, unless it is another's by now. */
+static void remove_file(const struct listen_socket *sock)
+{
+    struct stat now;
+    const char *path = sock->addr.un.sun_path;
+    if (sock->addr.sa.sa_family == AF_UNIX && lstat(path, &now) == 0 &&
+        now.st_dev == sock->file.st_dev && now.st_ino == sock->file.st_ino)
+        unlink(path);
+}
+
+static void socket_unref(struct listen_socket *sock)
+{
+    if (atomic_fetch_sub(&sock->references, 1) > 1)
+        return;
+    remove_file(sock);
+    close(sock->fd);
+    free(sock);
+}
+
+/* The socket for ADDR, of OLD if it has one; NULL and errno. */
+static struct listen_socket *socket_get(const struct listen_set *old, const struct addr *addr)
 {
     for (size_t i = 0; old && i < old->count; i++)
-        if (addr_equal(&old->sockets[i].addr, addr))
-            return fcntl(old->sockets[i].fd, F_DUPFD_CLOEXEC, 0);
-    return open_socket(addr);
+        if (addr_equal(&old->sockets[i]->addr, addr)) {
+            atomic_fetch_add(&old->sockets[i]->references, 1);
+            return old->sockets[i];
+        }
+    int fd = open_socket(addr);
+    if (fd < 0)
+        return NULL;
+    struct listen_socket *sock = xcalloc(1, sizeof *sock);
+    sock->references = 1;
+    sock->addr = *addr;
+    sock->fd = fd;
+    if (addr->sa.sa_family == AF_UNIX)
+        lstat(addr->un.sun_path, &sock->file);
+    return sock;
 }
 
 static size_t count_listeners(const struct config *config)
@@ -116,16 +150,16 @@ struct listen_set *listen_set_open(const struct config *config, const struct lis
                                    struct problems *problems)
 {
     size_t n = count_listeners(config);
-    struct listen_set *set = xcalloc(1, sizeof *set + n * sizeof *set->sockets);
+    struct listen_set *set = xcalloc(1, sizeof *set + n * sizeof set->sockets[0]);
     set->references = 1;
     for (size_t i = 0; i < config->service_count; i++)
         for (size_t k = 0; k < config->services[i].listener_count; k++) {
             const struct config_listener *conf = &config->services[i].listeners[k];
-            struct listen_socket *sock = &set->sockets[set->count++];
+            struct listen_socket *sock = socket_get(old, &conf->bind);
             char text[ADDR_TEXT];
-            sock->addr = conf->bind;
-            sock->fd = take_over(old, &conf->bind);
-            if (sock->fd < 0)
+            if (sock)
+                set->sockets[set->count++] = sock;
+            else
                 problem_error(problems, conf->place, "cannot listen on %s: %s",
                               addr_format(&conf->bind, text), strerror(errno));
         }
@@ -146,8 +180,7 @@ void listen_set_unref(struct listen_set *set)
     if (!set || atomic_fetch_sub(&set->references, 1) > 1)
         return;
     for (size_t i = 0; i < set->count; i++)
-        if (set->sockets[i].fd >= 0)
-            close(set->sockets[i].fd);
+        socket_unref(set->sockets[i]);
     free(set);
 }
 
@@ -251,7 +284,7 @@ static struct listeners *make_listeners(struct worker *w, struct config *config,
             ls->list[ls->count] = (struct listener){
                 .watch.ready = accept_one,
                 .worker = w,
-                .fd = set->sockets[ls->count].fd,
+                .fd = set->sockets[ls->count]->fd,
                 .service = &config->services[i],
                 .conf = &config->services[i].listeners[k],
             };

@@ -181,6 +181,25 @@ class Reload(Case):
         p.wait('connect', client='[::1]:...', listener=f'[::1]:{port}')
         p.wait('connect', listener='unix...')
 
+    def test_socket_files_go_with_their_listeners(self):
+        first, second, others = (os.path.join(self.folder, name) for name in ('first', 'second', 'others'))
+
+        def listen(*paths):
+            return {'listeners': [{'address': f'unix:{path}', 'tls': 'none'} for path in paths]}
+
+        p = self.proxyd(imap=listen(first, others))
+        p.reload(imap=listen(second, others))
+        self.assertFalse(os.path.exists(first))
+        p.reload(imap=listen(second, others, os.path.join(self.folder, 'nowhere', 'x')))
+        p.wait('config', level='error', message='not reloaded...')
+        self.assertTrue(os.path.exists(second))
+        os.unlink(others)
+        with socket.socket(socket.AF_UNIX) as sock:
+            sock.bind(others)
+            p.stop()
+        self.assertFalse(os.path.exists(second))
+        self.assertTrue(os.path.exists(others))
+
     def test_no_connection_is_lost_by_reloads(self):
         p = self.proxyd(global_={'workers': {'min': 2, 'max': 2}})
         for _ in range(10):
