@@ -36,6 +36,12 @@ void map_cancel(struct map_ask *ask)
         ask->map->kind->cancel(ask);
 }
 
+void map_flush(struct map *map, const struct map_query *query)
+{
+    if (map->kind->flush)
+        map->kind->flush(map, query);
+}
+
 bool map_host_parse(struct str text, char host[MAP_HOST_MAX + 1], uint16_t *port)
 {
     struct addr a;

@@ -94,6 +94,8 @@ struct map_kind {
     enum map_result (*verify)(struct map *map, struct map_ask *ask, struct str password);
     /* As map_cancel. NULL: it never answers MAP_PENDING. */
     void (*cancel)(struct map_ask *ask);
+    /* As map_flush. NULL: it keeps no answers. */
+    void (*flush)(struct map *map, const struct map_query *query);
     void (*free)(struct map *map);
 };
 
@@ -117,6 +119,9 @@ enum map_result map_verify(struct map *map, struct map_ask *ask, struct str pass
 
 /* Forgets what is under way for ASK; `done` will not be called. Harmless where nothing is. */
 void map_cancel(struct map_ask *ask);
+
+/* Forgets the kept answer to QUERY (NULL: all answers). */
+void map_flush(struct map *map, const struct map_query *query);
 
 /* Takes a node as maps write it, HOST or HOST:PORT, apart: PORT is 0 where there is none. False
  * when it is no node's name, host name, address or "unix:/path". */

@@ -206,11 +206,10 @@ static void report(struct map_ask *ask, const struct question *q,
 
 /* ---- lookup ---- */
 
-static bool expand(struct map_ask *ask, struct question *q)
+static bool expand(const struct map *map, const struct map_query *query, struct question *q)
 {
-    const struct directory_settings *s = settings_of(ask->map);
-    const struct placeholder_values values = {ask->query.login, ask->query.email,
-                                              ask->query.service};
+    const struct directory_settings *s = settings_of(map);
+    const struct placeholder_values values = {query->login, query->email, query->service};
     return placeholder_expand(q->base, sizeof q->base, s->search_base, &values, PLACEHOLDER_DN) &&
            placeholder_expand(q->filter, sizeof q->filter, s->search_filter, &values,
                               PLACEHOLDER_FILTER);
@@ -238,7 +237,7 @@ static void found(struct directory_ask *question, const struct directory_answer 
     struct map_ask *ask = OUTER(question, map_ask, question);
     enum map_result result = judge(ask, answer);
     struct question q;
-    if (ask->report && expand(ask, &q))
+    if (ask->report && expand(ask->map, &ask->query, &q))
         report(ask, &q, answer, result);
     ask->done(ask, result);
 }
@@ -273,7 +272,7 @@ static enum map_result lookup(struct map *map, struct map_ask *ask)
 {
     struct question q;
     (void)map;
-    if (!expand(ask, &q))
+    if (!expand(ask->map, &ask->query, &q))
         return fail(ask, MAP_TEMPORARY, "the filter or the base becomes too long");
     ask->question.done = found;
     return search(ask, &q, ask->query.fresh);
@@ -282,6 +281,16 @@ static enum map_result lookup(struct map *map, struct map_ask *ask)
 static void cancel(struct map_ask *ask)
 {
     directory_cancel(&ask->question);
+}
+
+static void flush(struct map *map, const struct map_query *query)
+{
+    struct question q;
+    struct map_ldap *m = (struct map_ldap *)map;
+    if (!query)
+        directory_flush(m->directory, NULL, NULL);
+    else if (expand(map, query, &q))
+        directory_flush(m->directory, q.base, q.filter);
 }
 
 /* ---- ldap_bind: who ---- */
@@ -325,11 +334,13 @@ static const struct map_kind kinds[] = {
     [MAP_LDAP_PASSWORD] = {.type = "ldap_password",
                            .lookup = lookup,
                            .cancel = cancel,
+                           .flush = flush,
                            .free = free_map},
     [MAP_LDAP_BIND] = {.type = "ldap_bind",
                        .lookup = lookup,
                        .verify = verify,
                        .cancel = cancel,
+                       .flush = flush,
                        .free = free_map},
 };
 

@@ -227,8 +227,10 @@ struct config {
         char *user;
         bool user_is_default;
         char *control_socket;
-        uint64_t shutdown_grace; /* ms */
-        char *default_domain;    /* or NULL */
+        struct place control_socket_place; /* no file: the default */
+        char *control_group;               /* or NULL */
+        uint64_t shutdown_grace;           /* ms */
+        char *default_domain;              /* or NULL */
         struct config_networks trusted_networks;
         struct config_access access;
         struct config_limits limits;

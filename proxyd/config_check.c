@@ -10,6 +10,7 @@
 #include "maps/map_line.h"
 #include "option.h"
 
+#include <grp.h>
 #include <pwd.h>
 #include <stdlib.h>
 #include <string.h>
@@ -51,6 +52,15 @@ static bool user_exists(const char *name)
     return found;
 }
 
+static bool group_exists(const char *name)
+{
+    struct group entry, *found = NULL;
+    char *room = xmalloc(PASSWD_MAX);
+    getgrnam_r(name, &entry, room, PASSWD_MAX, &found);
+    free(room);
+    return found;
+}
+
 /* The default need not exist: then nobody is become, which is how -T shows it. */
 static void check_user(struct config_checking *c)
 {
@@ -63,6 +73,21 @@ static void check_user(struct config_checking *c)
         node->kind = YAML_TREE_NULL;
     else
         option_error(node, c->problems, "there is no user '%.60s'", user);
+}
+
+static void check_control(struct config_checking *c)
+{
+    struct yaml_node *global = yaml_tree_get(c->tree, "global"),
+                     *path = yaml_tree_get(global, "control_socket"),
+                     *group = yaml_tree_get(global, "control_group");
+    const char *path_text = c->config->global.control_socket;
+    const char *group_text = c->config->global.control_group;
+    if (path)
+        c->config->global.control_socket_place = path->place;
+    if (path_text && strlen(path_text) >= sizeof((struct sockaddr_un *)NULL)->sun_path)
+        option_error(path, c->problems, "is too long for the path of a socket");
+    if (group_text && !group_exists(group_text))
+        option_error(group, c->problems, "there is no group '%.60s'", group_text);
 }
 
 static void check_workers(struct config_checking *c)
@@ -209,6 +234,7 @@ void config_check(struct config *config, struct yaml_node *tree, struct problems
 {
     struct config_checking c = {config, tree, problems};
     check_user(&c);
+    check_control(&c);
     check_workers(&c);
     check_log_target(&c);
     check_log_events(&c);

@@ -4,6 +4,7 @@
  * EPOLLEXCLUSIVE, so that one connection wakes one worker. */
 #include "listener.h"
 
+#include "base/socket_file.h"
 #include "check.h"
 #include "session.h"
 
@@ -12,7 +13,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 enum { BACKLOG = 4096, PAUSE = 100 /* ms */ };
@@ -61,19 +61,6 @@ void listener_set_limit(unsigned sessions)
 
 /* ---- sockets ---- */
 
-/* A socket file that nobody listens on any more is in the way of bind. */
-static void remove_stale(const struct addr *addr)
-{
-    struct stat st;
-    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    if (fd < 0)
-        return;
-    if (lstat(addr->un.sun_path, &st) == 0 && S_ISSOCK(st.st_mode) &&
-        connect(fd, &addr->sa, addr->len) < 0 && errno == ECONNREFUSED)
-        unlink(addr->un.sun_path);
-    close(fd);
-}
-
 /* Options are inherited by what is accepted: no call for each connection. Urgent bytes are ones as
  * any other (RFC 6093, 5). */
 static int open_socket(const struct addr *addr)
@@ -83,7 +70,7 @@ static int open_socket(const struct addr *addr)
     if (fd < 0)
         return -1;
     if (family == AF_UNIX) {
-        remove_stale(addr);
+        socket_file_remove_stale(addr);
     } else {
         setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one);
         setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);

@@ -118,6 +118,8 @@ static const struct option global[] = {
      .help = "who we become after binding, when started as root"},
     {"control_socket", &option_string, AT(config, global.control_socket),
      .initial = "/run/proxyd/control.sock", .help = "the path of the socket for proxyctl"},
+    {"control_group", &option_string, AT(config, global.control_group), .example = "adm",
+     .help = "whose members may use it too; default: only root and who we become"},
     {"shutdown_grace", &option_duration, AT(config, global.shutdown_grace), "0s", "24h", "30s",
      .help = "how long sessions may go on after TERM"},
     {"default_domain", &option_hostname, AT(config, global.default_domain),

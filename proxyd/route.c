@@ -388,3 +388,25 @@ void route_cancel(struct route *r)
     r->reports = NULL;
     r->report_count = 0;
 }
+
+static void flush_service(const struct config_service *service, const char *login,
+                          const char *email)
+{
+    const struct map_query query = {.login = login,
+                                    .email = email,
+                                    .service = service->name,
+                                    .protocol = service->protocol->name};
+    for (size_t i = 0; i < service->map_count; i++)
+        map_flush(service->maps[i], &query);
+}
+
+void route_flush(const struct config *config, const char *login)
+{
+    char email[ROUTE_EMAIL];
+    if (login)
+        route_email(config, login, email);
+    for (size_t i = 0; i < config->map_count && !login; i++)
+        map_flush(config->maps[i], NULL);
+    for (size_t i = 0; i < config->service_count && login; i++)
+        flush_service(&config->services[i], login, email);
+}

@@ -65,6 +65,9 @@ struct route {
  * with the default domain of CONFIG where it has none. Logins are the same where this is. */
 void route_email(const struct config *config, const char *login, char email[ROUTE_EMAIL]);
 
+/* Forgets what the maps of CONFIG keep of LOGIN (at most LOGIN_MAX bytes; NULL: of everybody). */
+void route_flush(const struct config *config, const char *login);
+
 /* Asks where CREDS belong. All arguments must outlive R or its route_cancel. What is answered at
  * once (all but ROUTE_PENDING) is returned, and in R->result. */
 enum route_result route_start(struct route *r, struct worker *w, const struct config *config,

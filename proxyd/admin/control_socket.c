@@ -1,0 +1,151 @@
+/* SPDX-License-Identifier: ISC
+ *
+ * The control socket's file: see control_socket.h. */
+#include "admin/control_socket.h"
+
+#include "base/mem.h"
+#include "base/socket_file.h"
+
+#include <errno.h>
+#include <grp.h>
+#include <libgen.h>
+#include <pwd.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+enum { BACKLOG = 16 };
+
+struct control_socket {
+    char *path, *group; /* as in the configuration */
+    int fd;
+    dev_t device;
+    ino_t inode; /* of the file that we have made; 0: it is not ours to remove */
+};
+
+/* Who we become. */
+static bool find_owner(const struct config *config, uid_t *uid, gid_t *gid)
+{
+    const struct passwd *user = geteuid() == 0 ? getpwnam(config->global.user) : NULL;
+    if (!user)
+        return false;
+    *uid = user->pw_uid;
+    *gid = user->pw_gid;
+    return true;
+}
+
+/* The folder, where only it itself is missing: /run is empty after a start of the machine. */
+static void make_folder(const char *path, const struct config *config)
+{
+    uid_t uid;
+    gid_t gid;
+    char *copy = xstrdup(path);
+    const char *folder = dirname(copy);
+    if (mkdir(folder, 0755) == 0 && find_owner(config, &uid, &gid) && chown(folder, uid, gid) < 0)
+        rmdir(folder);
+    free(copy);
+}
+
+/* 0, or an errno. */
+static int set_owner(const struct config *config, const char *path)
+{
+    uid_t uid;
+    gid_t gid;
+    const char *name = config->global.control_group;
+    if (find_owner(config, &uid, &gid) && chown(path, uid, gid) < 0)
+        return errno;
+    const struct group *group = name ? getgrnam(name) : NULL;
+    if (name && !group)
+        return ENOENT;
+    if (group && chown(path, (uid_t)-1, group->gr_gid) < 0)
+        return errno;
+    return chmod(path, group ? 0660 : 0600) < 0 ? errno : 0;
+}
+
+/* Notes which file is ours. */
+static int take_file(struct control_socket *s)
+{
+    struct stat st;
+    if (lstat(s->path, &st) < 0)
+        return errno;
+    s->device = st.st_dev;
+    s->inode = st.st_ino;
+    return 0;
+}
+
+/* What fchmod has said of the socket is what bind makes the file with: at no time is there one that
+ * everybody may use. Returns 0, or an errno. */
+static int make_file(struct control_socket *s, const struct config *config)
+{
+    struct addr addr = {.un.sun_family = AF_UNIX, .len = sizeof addr.un};
+    strncpy(addr.un.sun_path, s->path, sizeof addr.un.sun_path - 1);
+    make_folder(s->path, config);
+    socket_file_remove_stale(&addr);
+    s->fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    if (s->fd < 0 || fchmod(s->fd, 0600) < 0 || bind(s->fd, &addr.sa, addr.len) < 0 ||
+        listen(s->fd, BACKLOG) < 0)
+        return errno;
+    return take_file(s);
+}
+
+struct control_socket *control_socket_open(const struct config *config, int inherited,
+                                           struct problems *problems)
+{
+    struct place place = config->global.control_socket_place;
+    struct control_socket *s = xcalloc(1, sizeof *s);
+    s->path = xstrdup(config->global.control_socket);
+    s->group = config->global.control_group ? xstrdup(config->global.control_group) : NULL;
+    s->fd = inherited;
+    int error = inherited >= 0 ? take_file(s) : make_file(s, config);
+    if (!error)
+        error = set_owner(config, s->path);
+    if (!error)
+        return s;
+    (place.file ? problem_error
+                : problem_warning)(problems, place, "cannot listen for proxyctl on %s: %s", s->path,
+                                   error == EADDRINUSE ? "another process does" : strerror(error));
+    if (inherited >= 0)
+        control_socket_hand_over(s);
+    control_socket_close(s);
+    return NULL;
+}
+
+static bool same_text(const char *a, const char *b)
+{
+    return a && b ? strcmp(a, b) == 0 : a == b;
+}
+
+bool control_socket_is_at(const struct control_socket *s, const struct config *config)
+{
+    return s && strcmp(s->path, config->global.control_socket) == 0;
+}
+
+bool control_socket_is_for(const struct control_socket *s, const struct config *config)
+{
+    return control_socket_is_at(s, config) && same_text(s->group, config->global.control_group);
+}
+
+int control_socket_fd(const struct control_socket *s)
+{
+    return s->fd;
+}
+
+void control_socket_hand_over(struct control_socket *s)
+{
+    s->inode = 0;
+}
+
+void control_socket_close(struct control_socket *s)
+{
+    struct stat st;
+    if (!s)
+        return;
+    if (s->inode && lstat(s->path, &st) == 0 && st.st_dev == s->device && st.st_ino == s->inode)
+        unlink(s->path);
+    if (s->fd >= 0)
+        close(s->fd);
+    free(s->path);
+    free(s->group);
+    free(s);
+}
