@@ -67,6 +67,7 @@ struct map_report {
 };
 
 struct map;
+struct stats_map;
 
 /* A question to one map, part of what asks. The caller sets what stands before the line. */
 struct map_ask {
@@ -104,6 +105,7 @@ struct map {
     const struct map_kind *kind;
     char *name; /* the key below `maps:` */
     atomic_uint references;
+    struct stats_map *stats; /* its counters (proxyd/stats.c); NULL: not counted */
 };
 
 /* Asks MAP. `entry` is filled in for MAP_FOUND, and only then. Never blocks for long. ASK and the

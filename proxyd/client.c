@@ -5,6 +5,7 @@
 
 #include "base/id.h"
 #include "proto/proxy_header.h"
+#include "stats.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -201,6 +202,7 @@ void client_close(struct client *c)
     stream_close(&c->stream);
     worker_timer_clear(w, &c->timer);
     ring_remove(&c->ring);
+    stats_session_ends(c->service->stats, c->reason);
     w->client_count--;
     atomic_fetch_sub(&total, 1);
     config_unref(c->config);
@@ -274,10 +276,13 @@ void client_start(struct worker *w, const struct engine *engine, struct config *
     c->service = service;
     c->listener = listener;
     c->address = *address;
+    stats_connection(service->stats, STATS_ACCEPTED);
+    stats_session_begins(service->stats);
     int error = stream_open(&c->stream, w, fd, step_stream);
     if (error) {
         log_message(LOG_LEVEL_ERROR, "listener", "cannot serve a client: %s", strerror(error));
         close(fd);
+        c->reason = REASON_CLIENT_LOST;
         client_close(c);
         return;
     }

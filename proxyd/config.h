@@ -20,6 +20,7 @@
 
 struct node_group;
 struct limits_level;
+struct stats_service;
 
 enum config_authentication { AUTHENTICATION_BACKEND, AUTHENTICATION_PROXY };
 enum config_plaintext { PLAINTEXT_NEVER, PLAINTEXT_TRUSTED, PLAINTEXT_ALWAYS };
@@ -216,6 +217,7 @@ struct config_service {
     enum log_level log_level;       /* log.events, or log.level */
     struct node_group *group;       /* its nodes' state, which outlives configurations (node.c) */
     struct node_group *relay_group; /* the same for mail.relay, which is no node; or NULL */
+    struct stats_service *stats;    /* its counters, likewise (stats.c); NULL: not counted */
 };
 
 struct config {

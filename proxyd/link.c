@@ -5,6 +5,7 @@
 #include "link.h"
 
 #include "proto/proxy_header.h"
+#include "stats.h"
 
 #include <errno.h>
 #include <stdarg.h>
@@ -35,6 +36,7 @@ void link_start(struct link *link, struct worker *w, const struct config_service
     link->state = LINK_RESOLVE;
     link->tried = 0;
     link->greeted = false;
+    link->started = uv_hrtime();
     link->error[0] = 0;
     link->deadline = w->now + service->backend.connect_timeout;
     buf_init(&link->in, link->in_space, sizeof link->in_space, PROTO_IN_MAX);
@@ -228,6 +230,8 @@ static enum link_result do_talk(struct link *link)
                 link->state = LINK_CONNECT;
             return result;
         }
+        if (!link->greeted)
+            stats_connected(link->service->stats, uv_hrtime() - link->started);
         link->greeted = true;
         link->deadline = 0;
     }

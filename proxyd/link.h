@@ -29,8 +29,9 @@ struct link {
     struct node_resolve resolve; /* resolve.post.run: the caller's; it calls link_step. Also sent
                                     when it is our turn to read on */
     struct node_addresses addresses;
-    unsigned tried; /* of them */
-    bool greeted;   /* the node has said something: another address would not help */
+    unsigned tried;   /* of them */
+    uint64_t started; /* ns */
+    bool greeted;     /* the node has said something: another address would not help */
     uint64_t
         deadline; /* ms on the worker's clock; 0: the caller's own holds. At it: link_timed_out */
     struct back back;

@@ -11,6 +11,7 @@
 #include "net/splice.h"
 #include "node.h"
 #include "notify.h"
+#include "stats.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -160,6 +161,7 @@ static void adopt(struct config *config, struct listen_set *set)
     proxyd.retiring = proxyd.set;
     proxyd.config = config;
     proxyd.set = set;
+    stats_configure(config);
     node_configure(config);
     crew_serve(&proxyd.loop, config, set);
     map_watch_stop(proxyd.watch);

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: ISC
  *
- * Nodes: see node.h. Three kinds of lock, taken in this order: `groups.lock` (the list of groups,
- * a group's table), a node's own, a worker's (in worker_post). */
-#include "node.h"
+ * Nodes: see node.h. What there is to be seen of them is node_list.c's. */
+#include "node_internal.h"
 
 #include "base/mem.h"
 #include "config.h"
+#include "stats.h"
 
 #include <assert.h>
 #include <stdlib.h>
@@ -15,90 +15,34 @@
 #include <xxhash.h>
 
 enum {
-    BUCKETS = 1024,          /* of a group's table */
     NODES_MAX = 4096,        /* in a group */
-    TEXTS_MAX = 1000,        /* different capability texts in the life of the process */
     CAPABILITIES_MAX = 4096, /* bytes */
     ADDRESSES_FRESH = 30000, /* ms until a name is resolved again */
     FAILURE_FRESH = 1000,    /* ms for which a resolver's error is not asked about again */
     CHECKS_UNUSED = 60       /* of a node that only a map names, after its last session */
 };
 
-/* What a node is called, or was: logs may be at it. */
-struct node_label {
-    struct node_label *next;
-    char text[];
-};
-
-struct node {
-    struct node_group *group;
-    struct node *next;                  /* in its bucket */
-    _Atomic(struct node_label *) label; /* the newest */
-    char *host;
-    uint16_t port;
-    atomic_uint references; /* besides the table's */
-
-    uint64_t next_check; /* these four under groups.lock */
-    bool configured;     /* the configuration names it */
-    bool wanted;         /* is checked: configured, or a map named it not long ago */
-    unsigned unused;     /* checks since somebody used it */
-
-    pthread_mutex_t lock; /* of all that follows */
-    struct node_addresses addresses;
-    bool numeric;
-    bool resolving;
-    int resolve_error;
-    uint64_t resolved; /* ms; 0: never */
-    struct node_resolve *resolve_waiters;
-
-    unsigned active;
-    struct node_ticket *first, *last;
-    unsigned waiting;
-
-    atomic_bool up, drained;
-    unsigned streak; /* checks in a row that spoke against `up` */
-    char *capabilities;
-};
-
-struct node_group {
-    struct node_group *next;
-    char *service;
-    const struct protocol *protocol;
-    atomic_uint max_connections, queue_size, fall, rise;
-    uint64_t check_interval; /* under groups.lock; ms, 0: no checks */
-    bool current;            /* under groups.lock; the newest configuration has this service */
-    _Atomic(const char *) capabilities;
-    unsigned count;
-    struct node *table[BUCKETS];
-};
-
-static struct {
-    pthread_mutex_t lock;
-    struct node_group *first;
-    char *texts[TEXTS_MAX]; /* capability texts that were ever told */
-    size_t text_count;
-    struct names drained; /* keys, in lower case */
-} groups = {.lock = PTHREAD_MUTEX_INITIALIZER};
+struct node_groups node_groups = {.lock = PTHREAD_MUTEX_INITIALIZER};
 
 /* ---- groups and nodes ---- */
 
 static struct node_group *group_get(const struct config_service *service,
                                     const struct protocol *protocol)
 {
-    for (struct node_group *g = groups.first; g; g = g->next)
+    for (struct node_group *g = node_groups.first; g; g = g->next)
         if (strcmp(g->service, service->name) == 0 && g->protocol == protocol)
             return g;
     struct node_group *g = xcalloc(1, sizeof *g);
     g->service = xstrdup(service->name);
     g->protocol = protocol;
-    g->next = groups.first;
-    groups.first = g;
+    g->next = node_groups.first;
+    node_groups.first = g;
     return g;
 }
 
 static struct node **bucket_of(struct node_group *g, const char *host, uint16_t port)
 {
-    return &g->table[XXH3_64bits_withSeed(host, strlen(host), port) % BUCKETS];
+    return &g->table[XXH3_64bits_withSeed(host, strlen(host), port) % NODE_BUCKETS];
 }
 
 static void node_free(struct node *node)
@@ -116,7 +60,7 @@ static void node_free(struct node *node)
 /* Makes room in a full table: nodes that nobody uses go. */
 static void evict(struct node_group *g)
 {
-    for (size_t i = 0; i < BUCKETS; i++)
+    for (size_t i = 0; i < NODE_BUCKETS; i++)
         for (struct node **at = &g->table[i]; *at;) {
             struct node *node = *at;
             if (atomic_load(&node->references) > 0 || node->resolving) {
@@ -183,14 +127,14 @@ static struct node *get_locked(struct node_group *g, const char *name, const cha
 
 struct node *node_get(struct node_group *group, const char *name, const char *host, uint16_t port)
 {
-    pthread_mutex_lock(&groups.lock);
+    pthread_mutex_lock(&node_groups.lock);
     struct node *node = get_locked(group, name, host, port);
     if (node) {
         node->wanted = true;
         node->unused = 0;
         atomic_fetch_add(&node->references, 1);
     }
-    pthread_mutex_unlock(&groups.lock);
+    pthread_mutex_unlock(&node_groups.lock);
     return node;
 }
 
@@ -246,13 +190,27 @@ static void configure_node(struct config *config, struct config_service *service
         set_name(node, target.name);
         node->drained = is_to_be_drained(node);
     }
+    node->failover = false;
     node->configured = node->wanted = true;
+}
+
+/* May be one of the service's nodes too. */
+static void configure_failover(struct config *config, struct config_service *service)
+{
+    const struct config_address *a = &service->failover;
+    struct config_target target = config_target(config, service, a->host, a->port);
+    struct node *node = get_locked(service->group, target.name, target.host, target.port);
+    bool only = node && !node->configured;
+    configure_node(config, service, service->group, a->host, a->port);
+    if (node)
+        node->failover = only;
 }
 
 static struct node_group *configure_group(const struct config_service *service,
                                           const struct protocol *protocol)
 {
     struct node_group *g = group_get(service, protocol);
+    g->stats = service->stats;
     g->current = true;
     g->max_connections = service->backend.max_connections;
     g->queue_size = service->backend.queue_size;
@@ -281,8 +239,7 @@ static void configure_service(struct config *config, struct config_service *serv
         if (serves(&config->nodes[i], service))
             configure_node(config, service, service->group, config->nodes[i].name, 0);
     if (service->failover.host)
-        configure_node(config, service, service->group, service->failover.host,
-                       service->failover.port);
+        configure_failover(config, service);
     configure_relay(config, service);
 }
 
@@ -297,12 +254,13 @@ static void forget_health(struct node *node)
     node->streak = 0;
     free(node->capabilities);
     node->capabilities = NULL;
+    node->trouble[0] = 0;
     let_in(node);
 }
 
 static void unconfigure_nodes(struct node_group *g)
 {
-    for (size_t i = 0; i < BUCKETS; i++)
+    for (size_t i = 0; i < NODE_BUCKETS; i++)
         for (struct node *node = g->table[i]; node; node = node->next) {
             node->wanted = node->wanted && !node->configured;
             node->configured = false;
@@ -312,7 +270,7 @@ static void unconfigure_nodes(struct node_group *g)
 /* The limits may have changed, and nodes have gone. */
 static void settle_nodes(struct node_group *g)
 {
-    for (size_t i = 0; i < BUCKETS; i++)
+    for (size_t i = 0; i < NODE_BUCKETS; i++)
         for (struct node *node = g->table[i]; node; node = node->next) {
             pthread_mutex_lock(&node->lock);
             if (!node->wanted)
@@ -327,23 +285,23 @@ static void settle_nodes(struct node_group *g)
 
 void node_configure(struct config *config)
 {
-    pthread_mutex_lock(&groups.lock);
-    for (struct node_group *g = groups.first; g; g = g->next) {
+    pthread_mutex_lock(&node_groups.lock);
+    for (struct node_group *g = node_groups.first; g; g = g->next) {
         g->current = false;
         unconfigure_nodes(g);
     }
     for (size_t i = 0; i < config->service_count; i++)
         configure_service(config, &config->services[i]);
-    for (struct node_group *g = groups.first; g; g = g->next)
+    for (struct node_group *g = node_groups.first; g; g = g->next)
         settle_nodes(g);
-    pthread_mutex_unlock(&groups.lock);
+    pthread_mutex_unlock(&node_groups.lock);
 }
 
 /* ---- capabilities ---- */
 
 static bool all_have(const struct node_group *g, struct str entry)
 {
-    for (size_t i = 0; i < BUCKETS; i++)
+    for (size_t i = 0; i < NODE_BUCKETS; i++)
         for (const struct node *n = g->table[i]; n; n = n->next)
             if (n->capabilities && n->up &&
                 !proto_has(str_of(n->capabilities), g->protocol->separator, entry))
@@ -353,7 +311,7 @@ static bool all_have(const struct node_group *g, struct str entry)
 
 static const char *any_capabilities(const struct node_group *g)
 {
-    for (size_t i = 0; i < BUCKETS; i++)
+    for (size_t i = 0; i < NODE_BUCKETS; i++)
         for (const struct node *n = g->table[i]; n; n = n->next)
             if (n->capabilities && n->up)
                 return n->capabilities;
@@ -363,12 +321,12 @@ static const char *any_capabilities(const struct node_group *g)
 /* Texts are kept for ever: sessions point to them. There are few different ones. */
 static const char *keep_text(struct str text)
 {
-    for (size_t i = 0; i < groups.text_count; i++)
-        if (str_eq(str_of(groups.texts[i]), text))
-            return groups.texts[i];
-    if (groups.text_count == TEXTS_MAX)
+    for (size_t i = 0; i < node_groups.text_count; i++)
+        if (str_eq(str_of(node_groups.texts[i]), text))
+            return node_groups.texts[i];
+    if (node_groups.text_count == NODE_TEXTS_MAX)
         return NULL;
-    return groups.texts[groups.text_count++] = xstrndup(text.p, text.n);
+    return node_groups.texts[node_groups.text_count++] = xstrndup(text.p, text.n);
 }
 
 static void merge_capabilities(struct node_group *g)
@@ -549,6 +507,7 @@ static void let_in(struct node *node)
         queue_remove(node, t);
         node->active++;
         t->state = TICKET_GRANTED;
+        stats_queued(node->group->stats, uv_hrtime() - t->asked);
         worker_post(t->worker, &t->post);
     }
 }
@@ -563,10 +522,15 @@ enum node_ticket_state node_enter(struct node *node, struct node_ticket *t, stru
         node->active++;
         t->state = TICKET_GRANTED;
     } else if (node->waiting < atomic_load(&node->group->queue_size)) {
+        t->asked = uv_hrtime();
         queue_add(node, t);
     }
     enum node_ticket_state state = t->state;
     pthread_mutex_unlock(&node->lock);
+    if (state == TICKET_GRANTED)
+        stats_queued(node->group->stats, 0);
+    else if (state == TICKET_NONE)
+        node_count_rejected(node);
     return state;
 }
 
@@ -586,6 +550,11 @@ void node_leave(struct node_ticket *t)
     pthread_mutex_unlock(&node->lock);
     worker_unpost(t->worker, &t->post);
     t->node = NULL;
+}
+
+void node_count_rejected(struct node *node)
+{
+    atomic_fetch_add_explicit(&node->rejected, 1, memory_order_relaxed);
 }
 
 /* ---- health ---- */
@@ -629,14 +598,15 @@ static bool take_result(struct node *node, bool good)
 
 void node_checked(struct node *node, const char *error, struct str capabilities)
 {
-    pthread_mutex_lock(&groups.lock);
+    pthread_mutex_lock(&node_groups.lock);
     pthread_mutex_lock(&node->lock);
     bool turned = node->wanted && take_result(node, error == NULL);
     if (node->wanted && !error)
         set_capabilities(node, capabilities);
+    snprintf(node->trouble, sizeof node->trouble, "%s", error ? error : "");
     pthread_mutex_unlock(&node->lock);
     merge_capabilities(node->group);
-    pthread_mutex_unlock(&groups.lock);
+    pthread_mutex_unlock(&node_groups.lock);
     if (turned)
         log_health(node, error);
 }
@@ -661,8 +631,8 @@ bool node_is_called(const struct node *node, const char *key)
 
 static bool is_to_be_drained(const struct node *node)
 {
-    for (size_t i = 0; i < groups.drained.count; i++)
-        if (node_is_called(node, groups.drained.list[i]))
+    for (size_t i = 0; i < node_groups.drained.count; i++)
+        if (node_is_called(node, node_groups.drained.list[i]))
             return true;
     return false;
 }
@@ -671,8 +641,8 @@ static bool is_to_be_drained(const struct node *node)
 static size_t mark_all(const char *key)
 {
     size_t called = 0;
-    for (struct node_group *g = groups.first; g; g = g->next)
-        for (size_t i = 0; i < BUCKETS; i++)
+    for (struct node_group *g = node_groups.first; g; g = g->next)
+        for (size_t i = 0; i < NODE_BUCKETS; i++)
             for (struct node *node = g->table[i]; node; node = node->next) {
                 called += g->current && node_is_called(node, key);
                 pthread_mutex_lock(&node->lock);
@@ -693,13 +663,13 @@ static char *key_of(const char *text)
 bool node_drain(const char *text)
 {
     char *key = key_of(text);
-    pthread_mutex_lock(&groups.lock);
-    bool added = names_add(&groups.drained, key), known = mark_all(key) > 0;
+    pthread_mutex_lock(&node_groups.lock);
+    bool added = names_add(&node_groups.drained, key), known = mark_all(key) > 0;
     if (!known && added) {
-        names_remove(&groups.drained, key);
+        names_remove(&node_groups.drained, key);
         mark_all(key);
     }
-    pthread_mutex_unlock(&groups.lock);
+    pthread_mutex_unlock(&node_groups.lock);
     free(key);
     return known;
 }
@@ -707,10 +677,10 @@ bool node_drain(const char *text)
 bool node_undrain(const char *text)
 {
     char *key = key_of(text);
-    pthread_mutex_lock(&groups.lock);
-    bool removed = names_remove(&groups.drained, key);
+    pthread_mutex_lock(&node_groups.lock);
+    bool removed = names_remove(&node_groups.drained, key);
     mark_all(key);
-    pthread_mutex_unlock(&groups.lock);
+    pthread_mutex_unlock(&node_groups.lock);
     free(key);
     return removed;
 }
@@ -722,58 +692,19 @@ bool node_is_drained(const struct node *node)
 
 struct names node_drained(void)
 {
-    pthread_mutex_lock(&groups.lock);
-    struct names copy = names_copy(&groups.drained);
-    pthread_mutex_unlock(&groups.lock);
+    pthread_mutex_lock(&node_groups.lock);
+    struct names copy = names_copy(&node_groups.drained);
+    pthread_mutex_unlock(&node_groups.lock);
     return copy;
 }
 
 void node_drain_again(const struct names *keys)
 {
-    pthread_mutex_lock(&groups.lock);
+    pthread_mutex_lock(&node_groups.lock);
     for (size_t i = 0; i < keys->count; i++)
-        names_add(&groups.drained, keys->list[i]);
+        names_add(&node_groups.drained, keys->list[i]);
     mark_all("");
-    pthread_mutex_unlock(&groups.lock);
-}
-
-/* ---- what there is ---- */
-
-static struct node_state state_of(struct node *node)
-{
-    atomic_fetch_add(&node->references, 1);
-    pthread_mutex_lock(&node->lock);
-    struct node_state state = {.node = node,
-                               .up = node->up,
-                               .drained = node->drained,
-                               .active = node->active,
-                               .waiting = node->waiting,
-                               .max_connections = atomic_load(&node->group->max_connections)};
-    pthread_mutex_unlock(&node->lock);
-    return state;
-}
-
-struct node_state *node_list(size_t *count)
-{
-    size_t room = 0, n = 0;
-    pthread_mutex_lock(&groups.lock);
-    for (struct node_group *g = groups.first; g; g = g->next)
-        room += g->current ? g->count : 0;
-    struct node_state *list = xcalloc(room + 1, sizeof *list);
-    for (struct node_group *g = groups.first; g; g = g->next)
-        for (size_t i = 0; i < BUCKETS && g->current; i++)
-            for (struct node *node = g->table[i]; node; node = node->next)
-                list[n++] = state_of(node);
-    pthread_mutex_unlock(&groups.lock);
-    *count = n;
-    return list;
-}
-
-void node_list_free(struct node_state *list, size_t count)
-{
-    for (size_t i = 0; i < count; i++)
-        node_unref(list[i].node);
-    free(list);
+    pthread_mutex_unlock(&node_groups.lock);
 }
 
 /* ---- checks ---- */
@@ -806,12 +737,12 @@ static bool check_is_due(struct node *node, uint64_t now)
 struct node *node_check_due(uint64_t now)
 {
     struct node *found = NULL;
-    pthread_mutex_lock(&groups.lock);
-    for (struct node_group *g = groups.first; g && !found; g = g->next)
-        for (size_t i = 0; i < BUCKETS && !found; i++)
+    pthread_mutex_lock(&node_groups.lock);
+    for (struct node_group *g = node_groups.first; g && !found; g = g->next)
+        for (size_t i = 0; i < NODE_BUCKETS && !found; i++)
             for (struct node *node = g->table[i]; node && !found; node = node->next)
                 if (check_is_due(node, now))
                     found = node;
-    pthread_mutex_unlock(&groups.lock);
+    pthread_mutex_unlock(&node_groups.lock);
     return found;
 }

@@ -83,6 +83,7 @@ struct node_ticket {
     struct worker *worker;
     struct node *node;
     struct node_ticket *next, *prev;
+    uint64_t asked; /* ns: when it began to wait */
     _Atomic enum node_ticket_state state;
 };
 
@@ -94,6 +95,10 @@ enum node_ticket_state node_enter(struct node *node, struct node_ticket *t, stru
  * that holds none. For the thread of T's worker. */
 void node_leave(struct node_ticket *t);
 
+/* Counts a login that is refused because it waited too long for NODE. One that finds the queue
+ * full is counted by node_enter. */
+void node_count_rejected(struct node *node);
+
 /* ---- health ---- */
 
 /* Notes how a check ended; ERROR NULL: well, and CAPABILITIES were announced. `fall` failures in a
@@ -101,6 +106,11 @@ void node_leave(struct node_ticket *t);
 void node_checked(struct node *node, const char *error, struct str capabilities);
 
 bool node_is_up(const struct node *node);
+
+/* Whether a login of GROUP can find a node: one of those that the configuration names is up, or,
+ * where it names none, one of those that maps have named so far; before the first of these, yes.
+ * The failover only counts where there is nothing else. If not, WHY (SIZE bytes) has the reason. */
+bool node_group_usable(struct node_group *group, char *why, size_t size);
 
 /* ---- drained by hand ---- */
 
@@ -123,17 +133,29 @@ void node_drain_again(const struct names *keys);
 
 /* ---- what there is ---- */
 
+enum { NODE_RECENT = 60, NODE_TROUBLE = 160 };
+
+/* A node at a moment. */
 struct node_state {
     struct node *node; /* a reference */
+    const char *service, *name;
     bool up, drained;
     unsigned active, waiting;
-    unsigned max_connections; /* 0: no limit */
+    unsigned max_connections;     /* 0: no limit */
+    uint64_t rejected;            /* logins, so far: node_count_rejected */
+    char trouble[NODE_TROUBLE];   /* why the last check failed, or "" */
+    uint16_t recent[NODE_RECENT]; /* `active` at the last calls of node_sample, the oldest first */
 };
 
-/* All nodes of services that the newest configuration has, with *COUNT: free it by node_list_free.
- */
+/* All nodes of services that the newest configuration has, with *COUNT, by service and name: free
+ * it by node_list_free. Nobody who logs in waits for it. */
 struct node_state *node_list(size_t *count);
 void node_list_free(struct node_state *list, size_t count);
+
+/* Notes how many sessions each node has, for `recent`. For one thread. */
+void node_sample(void);
+
+/* ---- checks ---- */
 
 /* Finds a node whose next check is due at NOW (ms, any clock, always the same), sets that of the
  * next one, and returns it with a reference and its GROUP's service name; or NULL. */

@@ -10,6 +10,7 @@
 
 #include "auth/password.h"
 #include "hold.h"
+#include "stats.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -309,12 +310,26 @@ static struct map_report *report_of(struct route *r)
     return report;
 }
 
+static void count_lookup(const struct route *r, enum map_result result)
+{
+    stats_lookup(map_of(r)->stats, result, uv_hrtime() - r->lookup_started);
+}
+
+static enum map_result look_up(struct route *r)
+{
+    r->lookup_started = uv_hrtime();
+    enum map_result result = map_lookup(map_of(r), &r->ask);
+    if (result != MAP_PENDING)
+        count_lookup(r, result);
+    return result;
+}
+
 /* Asks the maps from map_index on, up to one that answers. */
 static enum route_result ask_maps(struct route *r)
 {
     for (; r->map_index < r->service->map_count; r->map_index++) {
         r->ask.report = report_of(r);
-        enum map_result result = map_lookup(map_of(r), &r->ask);
+        enum map_result result = look_up(r);
         if (result != MAP_NOT_FOUND)
             return answered(r, result);
     }
@@ -325,6 +340,8 @@ static void told(struct map_ask *ask, enum map_result map_says)
 {
     struct route *r = OUTER(ask, route, ask);
     enum route_result result;
+    if (!r->verifying)
+        count_lookup(r, map_says);
     if (r->verifying) {
         r->verifying = false;
         result = judged_by_map(r, map_says);

@@ -56,6 +56,7 @@ struct route {
     struct route_job *job;   /* in the thread pool, or NULL */
     struct timer late;       /* a refusal's */
     uint64_t asked;          /* ms */
+    uint64_t lookup_started; /* ns: of the map that is being asked */
     const struct config *config;
     const struct config_service *service;
     const struct creds *creds;

@@ -15,6 +15,7 @@
 #include "link.h"
 #include "net/splice.h"
 #include "route.h"
+#include "stats.h"
 
 #include <stdarg.h>
 #include <stdlib.h>
@@ -51,6 +52,7 @@ struct login {
     struct link link;
     struct addr local; /* where the client came in; len 0: not asked for */
     uint64_t asked;    /* ms: when the credentials were whole */
+    uint64_t asked_ns; /* the same, by the clock that stats.h has */
     char external[LOGIN_MAX + 1];
     char secret_space[256], in_space[1024], out_space[1024];
     struct session *session;
@@ -132,6 +134,20 @@ static void log_close(const struct session *s, const char *detail)
     log_str(&l, "reason", client_reason_word(s->client.reason));
     log_str(&l, "detail", detail);
     log_end(&l);
+}
+
+/* ---- counting ---- */
+
+static void count_login(const struct session *s, enum verdict verdict)
+{
+    static const enum stats_login results[] = {[VERDICT_OK] = STATS_LOGIN_OK,
+                                               [VERDICT_NODE_REFUSED] = STATS_LOGIN_FAILED,
+                                               [VERDICT_AUTH_FAILED] = STATS_LOGIN_FAILED,
+                                               [VERDICT_TEMPORARY] = STATS_LOGIN_TEMPORARY,
+                                               [VERDICT_NODE_DOWN] = STATS_LOGIN_NODE_DOWN,
+                                               [VERDICT_BUSY] = STATS_LOGIN_BUSY};
+    uint64_t took = verdict == VERDICT_OK ? uv_hrtime() - s->login->asked_ns : 0;
+    stats_login(s->client.service->stats, results[verdict], took);
 }
 
 /* ---- beginning and end ---- */
@@ -302,6 +318,7 @@ static enum session_state ask(struct session *s)
     l->route.done = routed;
     l->route.explain = s->client.service->log_level >= LOG_LEVEL_DEBUG;
     l->asked = s->client.worker->now;
+    l->asked_ns = uv_hrtime();
     route_start(&l->route, s->client.worker, s->client.config, s->client.service, &l->creds);
     return SESSION_ROUTE;
 }
@@ -322,6 +339,7 @@ static enum session_state do_talk(struct session *s)
             return ask(s);
         case FRONT_REFUSED:
             log_login(s, false, l->front.reason);
+            count_login(s, VERDICT_AUTH_FAILED);
             continue;
         case FRONT_QUIT:
             return session_end(s, REASON_LOGOUT, NULL);
@@ -352,6 +370,7 @@ static enum session_state refuse(struct session *s, enum verdict verdict, const 
     struct login *l = s->login;
     const struct back *back = verdict == VERDICT_NODE_REFUSED ? &l->link.back : NULL;
     log_login(s, false, reason);
+    count_login(s, verdict);
     enum front_want want = s->client.service->protocol->answer(&l->front, verdict, back, &l->out);
     say(s);
     link_free(&l->link);
@@ -526,9 +545,11 @@ static enum session_state do_wait(struct session *s)
         return session_end(s, REASON_CLIENT_CLOSED, "while waiting for the node");
     if (!client_timed_out(&s->client))
         return SESSION_WAIT;
-    if (s->client.worker->now >= wait_end(s))
+    if (s->client.worker->now >= wait_end(s)) {
+        node_count_rejected(s->client.node);
         return refuse(s, node_is_up(s->client.node) ? VERDICT_BUSY : VERDICT_NODE_DOWN,
                       waited_in_vain(s->client.node));
+    }
     if (node_is_drained(s->client.node))
         return ask_again(s);
     set_wait_deadline(s);
@@ -550,6 +571,8 @@ static enum session_state logged_in(struct session *s)
     s->down.at_line_end = from_node.n == 0 || from_node.p[from_node.n - 1] == '\n';
     s->active = s->client.worker->now;
     log_login(s, true, NULL);
+    count_login(s, VERDICT_OK);
+    stats_bytes(s->client.service->stats, s->up.bytes, s->down.bytes);
     login_free(s);
     return SESSION_CARRY;
 }
@@ -618,11 +641,12 @@ static uint64_t patience(const struct session *s, enum splice_result up, enum sp
 
 static enum session_state do_carry(struct session *s)
 {
-    uint64_t before = s->up.bytes + s->down.bytes;
+    uint64_t up_before = s->up.bytes, down_before = s->down.bytes;
     enum splice_result up = splice_pump(&s->up, &s->client.stream, &s->node, s->client.worker);
     enum splice_result down = splice_pump(&s->down, &s->node, &s->client.stream, s->client.worker);
-    if (s->up.bytes + s->down.bytes != before)
+    if (s->up.bytes != up_before || s->down.bytes != down_before)
         s->active = s->client.worker->now;
+    stats_bytes(s->client.service->stats, s->up.bytes - up_before, s->down.bytes - down_before);
     if (up == SPLICE_FAILED || down == SPLICE_FAILED)
         return session_end(s, lost(s), NULL);
     if (!s->half_closed && (up == SPLICE_ENDED || down == SPLICE_ENDED)) {

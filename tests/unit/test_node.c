@@ -342,6 +342,76 @@ static void failover_may_be_a_node(void **state)
     config.node_count = 0;
 }
 
+static bool is_usable(char why[200])
+{
+    *why = 0;
+    return node_group_usable(service.group, why, 200);
+}
+
+static void bring_down(struct node *node)
+{
+    for (int i = 0; i < 2; i++)
+        node_checked(node, "cannot connect", (struct str){NULL, 0});
+}
+
+static void usable_while_one_of_its_nodes_is_up(void **state)
+{
+    struct config_node nodes[2] = {{.name = "one", .address = {"127.0.0.1", 0}},
+                                   {.name = "two", .address = {"127.0.0.2", 0}}};
+    char why[200];
+    (void)state;
+    config.nodes = nodes;
+    config.node_count = 2;
+    service = (struct config_service){.name = "usable",
+                                      .protocol = protocol_find("imap"),
+                                      .map_count = 1,
+                                      .failover = {"127.0.0.3", 143},
+                                      .backend = {.port = 143, .check = {1000, 2, 2}}};
+    node_configure(&config);
+    struct node *one = node_get(service.group, NULL, "127.0.0.1", 143);
+    struct node *two = node_get(service.group, NULL, "127.0.0.2", 143);
+    bring_down(one);
+    assert_true(is_usable(why));
+    bring_down(two); /* the failover is up, and the two nodes' users do not live there */
+    assert_false(is_usable(why));
+    assert_non_null(strstr(why, "none of 2 nodes is up"));
+    assert_non_null(strstr(why, ": cannot connect"));
+    config.node_count = 0; /* what the configuration no longer names does not count */
+    node_configure(&config);
+    assert_true(is_usable(why));
+    config.nodes = NULL;
+    node_unref(one);
+    node_unref(two);
+}
+
+static void is_seen_as_it_is(void **state)
+{
+    struct client c[3];
+    size_t count;
+    (void)state;
+    struct node *node = make_node("seen", 1, 1);
+    for (int i = 0; i < 3; i++)
+        enter(node, &c[i]);
+    node_count_rejected(node);
+    node_sample();
+    bring_down(node);
+    struct node_state *list = node_list(&count), *view = list;
+    assert_int_equal(count, 1);
+    assert_string_equal(view->service, "seen");
+    assert_string_equal(view->name, "127.0.0.1:143");
+    assert_false(view->up);
+    assert_int_equal(view->active, 1);
+    assert_int_equal(view->waiting, 1);
+    assert_int_equal(view->rejected, 2);
+    assert_int_equal(view->recent[NODE_RECENT - 1], 1);
+    assert_int_equal(view->recent[NODE_RECENT - 2], 0);
+    assert_string_equal(view->trouble, "cannot connect");
+    node_list_free(list, count);
+    for (int i = 0; i < 3; i++)
+        node_leave(&c[i].ticket);
+    node_unref(node);
+}
+
 struct asker {
     struct node_resolve wait;
     sem_t answered;
@@ -425,6 +495,8 @@ int main(void)
         cmocka_unit_test(forgets_nodes_that_a_reload_removes),
         cmocka_unit_test(stops_checking_hosts_that_nobody_uses),
         cmocka_unit_test(failover_may_be_a_node),
+        cmocka_unit_test(usable_while_one_of_its_nodes_is_up),
+        cmocka_unit_test(is_seen_as_it_is),
         cmocka_unit_test(names_are_resolved),
         cmocka_unit_test(who_asks_often_is_told_once),
     };
