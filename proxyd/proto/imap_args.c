@@ -6,15 +6,16 @@
 
 #include <string.h>
 
-enum { COMMAND_MAX = PROTO_LINE_MAX + 2 }; /* bytes, with literals and the line end */
+enum {
+    COMMAND_MAX = PROTO_LINE_MAX + 2, /* bytes, with literals and the line end */
+    LITERAL_MINUS_MAX = 4096          /* bytes (RFC 7888, 5.) */
+};
 
 static enum imap_parse next_line(struct imap_args *a)
 {
     struct str rest = {a->in + a->used, a->n - a->used};
     size_t used = rest.n;
     bool whole = str_line(rest, &a->line, &used);
-    if (memchr(rest.p, 0, used))
-        return IMAP_PARSE_NUL;
     if (!whole)
         return a->n < COMMAND_MAX ? IMAP_PARSE_MORE : IMAP_PARSE_LONG;
     a->used += used;
@@ -53,6 +54,15 @@ bool imap_args_end(const struct imap_args *a)
     return a->line.n == 0;
 }
 
+/* Whether non-synchronising literals were announced, but small ones only. IMAP4rev2 has LITERAL- in
+ * it (RFC 9051, 4.3). */
+static bool is_limited(const char *announced)
+{
+    struct str all = str_of(announced);
+    return !proto_has(all, ' ', str_of("LITERAL+")) &&
+           (proto_has(all, ' ', str_of("LITERAL-")) || proto_has(all, ' ', str_of("IMAP4rev2")));
+}
+
 static enum imap_parse literal(struct imap_args *a, struct imap_string *s)
 {
     struct str size = {a->line.p + 1, a->line.n - 1};
@@ -67,6 +77,8 @@ static enum imap_parse literal(struct imap_args *a, struct imap_string *s)
         return IMAP_PARSE_BAD;
     if (synchronising && !a->ask)
         return IMAP_PARSE_UNASKED;
+    if (!synchronising && n > LITERAL_MINUS_MAX && is_limited(a->announced))
+        return IMAP_PARSE_PLUS;
     if (n + a->used > PROTO_LINE_MAX)
         return IMAP_PARSE_TOOBIG;
     if (synchronising && ++a->synchronising > *a->continued) {

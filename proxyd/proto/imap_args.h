@@ -14,7 +14,7 @@ enum imap_parse {
     IMAP_PARSE_BAD,    /* not what was expected */
     IMAP_PARSE_TOOBIG, /* a literal that is larger than a command may be */
     IMAP_PARSE_LONG,   /* a line, or all of the command, is too long */
-    IMAP_PARSE_NUL,    /* a NUL outside of a literal */
+    IMAP_PARSE_PLUS,   /* a non-synchronising literal that is larger than was announced */
     IMAP_PARSE_UNASKED /* a literal stands here that would have to be asked for */
 };
 
@@ -26,6 +26,7 @@ struct imap_args {
     unsigned *continued;    /* continuations sent for this command */
     unsigned synchronising; /* literals so far that wait for one */
     bool ask;               /* send continuations */
+    const char *announced;  /* capabilities */
     struct buf *out;        /* where to */
 };
 

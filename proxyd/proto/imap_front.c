@@ -99,11 +99,10 @@ static enum front_want not_parsed(struct front *f, struct imap_args *a, enum ima
     case IMAP_PARSE_LONG:
         imap_goodbye(a->out, "Line too long");
         return front_close(f, "line too long");
-    case IMAP_PARSE_NUL:
-        imap_goodbye(a->out, "NUL in a command");
-        return front_close(f, "NUL in a command");
     case IMAP_PARSE_TOOBIG:
         return error(f, a, "NO [TOOBIG] Literal too large");
+    case IMAP_PARSE_PLUS:
+        return error(f, a, "BAD [TOOBIG] Literal too large");
     default:
         return error(f, a, "BAD Invalid arguments");
     }
@@ -153,6 +152,8 @@ static enum imap_parse parse_id(struct imap_args *a)
     while (!imap_args_char(a, ')')) {
         if ((r = imap_args_string(a, &s)) != IMAP_PARSE_OK)
             return r;
+        if (memchr(s.p, 0, s.n))
+            return IMAP_PARSE_BAD;
         imap_args_char(a, ' ');
     }
     return imap_args_end(a) ? IMAP_PARSE_OK : IMAP_PARSE_BAD;
@@ -409,10 +410,15 @@ enum front_want imap_read(struct front *f, struct buf *in, struct buf *out)
         }
         if (buf_len(in) == 0)
             return FRONT_MORE;
+        if (!f->talked && proto_is_tls(buf_str(in))) {
+            imap_goodbye(out, "This port does not begin with TLS");
+            return front_close(f, "TLS from the start");
+        }
         struct imap_args a = {.in = in->data + in->start,
                               .n = buf_len(in),
                               .continued = &f->continued,
                               .ask = true,
+                              .announced = f->setup.capabilities,
                               .out = out};
         enum front_want want = take(f, &a);
         if (a.used) {

@@ -158,10 +158,9 @@ static enum front_want run_user(struct front *f, struct str args, struct buf *ou
         return error(f, out, "-ERR USER is not available");
     if (!f->setup.plaintext)
         return needs_privacy(f, out);
-    if (args.n == 0)
-        return error(f, out, "-ERR Expected a name");
     creds_wipe(f->creds);
-    creds_set(f->creds, args, str_of(""));
+    if (!str_has_control(args)) /* else PASS finds no name: kept up to a NUL, it would be another */
+        creds_set(f->creds, args, str_of(""));
     f->state = STATE_USER;
     return answer(out, "+OK");
 }
@@ -345,8 +344,8 @@ enum front_want pop3_read(struct front *f, struct buf *in, struct buf *out)
         bool whole = str_line(line, &line, &used);
         if (f->errors >= f->setup.max_errors)
             return last_words(f, out, "Too many errors", "too many errors");
-        if (line.n && memchr(line.p, 0, line.n))
-            return last_words(f, out, "NUL in a command", "NUL in a command");
+        if (!f->talked && proto_is_tls(line))
+            return last_words(f, out, "This port does not begin with TLS", "TLS from the start");
         if (line.n > PROTO_LINE_MAX + (whole ? 0u : 1u)) /* only a whole one is without its CR */
             return last_words(f, out, "Line too long", "line too long");
         if (!whole)

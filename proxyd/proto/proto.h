@@ -196,6 +196,9 @@ struct sasl_login back_message(const struct back *b);
  */
 bool proto_is_http(struct str line);
 
+/* Whether IN, the first that a client sends, begins a TLS handshake (RFC 8446, 5.1). */
+bool proto_is_tls(struct str in);
+
 /* Cuts the next capability off LIST, which has SEPARATOR between or behind them: blanks around one
  * do not count. Empty at the end. */
 struct str proto_entry(struct str *list, char separator);

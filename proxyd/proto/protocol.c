@@ -212,6 +212,11 @@ bool proto_is_http(struct str line)
     return left > n && memcmp(at, version, n) == 0 && at[n] >= '0' && at[n] <= '9';
 }
 
+bool proto_is_tls(struct str in)
+{
+    return in.n && in.p[0] == 0x16;
+}
+
 struct str proto_entry(struct str *list, char separator)
 {
     while (list->n && (*list->p == ' ' || *list->p == separator))
