@@ -102,6 +102,20 @@ static enum client_arrival gone(struct client *c, enum client_reason reason, con
     return CLIENT_GONE;
 }
 
+/* Throws away what a PROXY header has behind its addresses. */
+static enum client_arrival skip_header(struct client *c, char text[CLIENT_TEXT])
+{
+    while (c->header_rest) {
+        ssize_t n = stream_read(&c->stream, c->worker->scratch, c->header_rest);
+        if (n == STREAM_AGAIN)
+            return CLIENT_ARRIVING;
+        if (n <= 0)
+            return gone(c, client_left(n), "", text);
+        c->header_rest = (uint16_t)(c->header_rest - n);
+    }
+    return CLIENT_ARRIVED;
+}
+
 /* The load balancer's words about the client, where the listener expects them. */
 static enum client_arrival read_header(struct client *c, struct addr *local, char text[CLIENT_TEXT])
 {
@@ -110,6 +124,8 @@ static enum client_arrival read_header(struct client *c, struct addr *local, cha
     char *space = c->worker->scratch;
     if (!c->listener->proxy_protocol)
         return CLIENT_ARRIVED;
+    if (c->header_rest)
+        return skip_header(c, text);
     if (!client_is_trusted(c))
         return gone(c, REASON_PROXY_HEADER, "from an address that is not trusted", text);
     ssize_t n = stream_peek(&c->stream, space, PROXY_HEADER_MAX);
@@ -119,16 +135,15 @@ static enum client_arrival read_header(struct client *c, struct addr *local, cha
         return gone(c, client_left(n), "", text);
     buf_init(&in, space, PROXY_HEADER_MAX, PROXY_HEADER_MAX);
     buf_added(&in, (uint32_t)n);
-    enum proxy_header result = proxy_header_read(&in, &address, local);
-    if (result == PROXY_HEADER_MORE && n < PROXY_HEADER_MAX)
+    enum proxy_header result = proxy_header_read(&in, &address, local, &c->header_rest);
+    if (result == PROXY_HEADER_MORE)
         return CLIENT_ARRIVING;
-    if (result == PROXY_HEADER_MORE || result == PROXY_HEADER_BAD)
-        return gone(c, REASON_PROXY_HEADER,
-                    result == PROXY_HEADER_BAD ? "no PROXY header" : "too long", text);
+    if (result == PROXY_HEADER_BAD)
+        return gone(c, REASON_PROXY_HEADER, "no PROXY header", text);
     stream_skip(&c->stream, (size_t)n - buf_len(&in));
     if (result == PROXY_HEADER_OK)
         c->address = address;
-    return CLIENT_ARRIVED;
+    return skip_header(c, text);
 }
 
 enum client_arrival client_arrive(struct client *c, struct addr *local, char text[CLIENT_TEXT])

@@ -80,13 +80,14 @@ struct client {
     uint64_t stop_at;           /* ms; 0: not. Then it is to stop for `stop_reason` */
     enum client_reason reason;  /* once it ends */
     enum client_reason stop_reason;
-    bool arriving;       /* the PROXY header is still awaited */
-    bool stopping;       /* is to end, for `reason`, as soon as the engine sees to it */
-    uint32_t drained;    /* bytes read away while our last words are on their way */
-    char *user;          /* the login, once it is known; owned */
-    struct node *node;   /* the one that serves it now, or NULL; a reference, the engine's */
-    char id[17];         /* the log's `session` */
-    struct addr address; /* the client's */
+    uint16_t header_rest; /* bytes of the PROXY header that are still to be thrown away */
+    bool arriving;        /* the PROXY header is still awaited */
+    bool stopping;        /* is to end, for `reason`, as soon as the engine sees to it */
+    uint32_t drained;     /* bytes read away while our last words are on their way */
+    char *user;           /* the login, once it is known; owned */
+    struct node *node;    /* the one that serves it now, or NULL; a reference, the engine's */
+    char id[17];          /* the log's `session` */
+    struct addr address;  /* the client's */
 };
 
 /* Serves the connection FD from ADDRESS, accepted by LISTENER of SERVICE in CONFIG (of which the

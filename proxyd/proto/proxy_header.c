@@ -145,7 +145,8 @@ static void set_bytes(struct addr *a, const char *address, size_t size, const ch
         addr_from_sockaddr(a, (const struct sockaddr *)&in6, sizeof in6);
 }
 
-static enum proxy_header take_v2(struct str *rest, struct addr *client, struct addr *local)
+static enum proxy_header take_v2(struct str *rest, struct addr *client, struct addr *local,
+                                 uint16_t *to_come)
 {
     const unsigned char *head = (const unsigned char *)rest->p;
     struct str copy = *rest;
@@ -158,12 +159,14 @@ static enum proxy_header take_v2(struct str *rest, struct addr *client, struct a
         return PROXY_HEADER_MORE;
     size_t size = head[12] == V2_LOCAL ? 0 : head[13] == V2_TCP4 ? 4 : head[13] == V2_TCP6 ? 16 : 0;
     size_t length = (size_t)head[14] << 8 | head[15];
-    if (V2_HEAD + length > PROXY_HEADER_MAX || (size && length < 2 * size + 4))
+    if (size && length < 2 * size + 4)
         return PROXY_HEADER_BAD;
-    if (rest->n < V2_HEAD + length)
+    if (size && rest->n < V2_HEAD + 2 * size + 4)
         return PROXY_HEADER_MORE;
     const char *addresses = rest->p + V2_HEAD;
-    *rest = (struct str){addresses + length, rest->n - V2_HEAD - length};
+    size_t there = rest->n - V2_HEAD < length ? rest->n - V2_HEAD : length;
+    *rest = (struct str){addresses + there, rest->n - V2_HEAD - there};
+    *to_come = (uint16_t)(length - there);
     if (size == 0)
         return PROXY_HEADER_LOCAL;
     set_bytes(client, addresses, size, addresses + 2 * size);
@@ -173,13 +176,16 @@ static enum proxy_header take_v2(struct str *rest, struct addr *client, struct a
 
 /* ---- both ---- */
 
-enum proxy_header proxy_header_read(struct buf *in, struct addr *client, struct addr *local)
+enum proxy_header proxy_header_read(struct buf *in, struct addr *client, struct addr *local,
+                                    uint16_t *to_come)
 {
+    *to_come = 0;
     if (buf_len(in) == 0)
         return PROXY_HEADER_MORE;
     struct str rest = buf_str(in);
     bool one = *rest.p == 'P';
-    enum proxy_header r = (one ? take_v1 : take_v2)(&rest, client, local);
+    enum proxy_header r =
+        one ? take_v1(&rest, client, local) : take_v2(&rest, client, local, to_come);
     if (r == PROXY_HEADER_MORE)
         return one && buf_len(in) >= V1_MAX ? PROXY_HEADER_BAD : PROXY_HEADER_MORE;
     size_t used = buf_len(in) - rest.n;

@@ -9,7 +9,9 @@
 #include "base/addr.h"
 #include "base/buf.h"
 
-enum { PROXY_HEADER_MAX = 4096 }; /* bytes of a header that are accepted; a v1 line: 107 */
+/* Bytes in which everything that matters has come: a v1 line has 107, and behind the addresses of a
+ * v2 header there may be up to 64 KiB that say nothing to us. */
+enum { PROXY_HEADER_MAX = 256 };
 
 enum proxy_header {
     PROXY_HEADER_MORE,  /* not whole yet; IN untouched */
@@ -18,8 +20,10 @@ enum proxy_header {
     PROXY_HEADER_BAD    /* not a header, or too long */
 };
 
-/* Reads a header of either version at the start of IN. TLVs are passed over. */
-enum proxy_header proxy_header_read(struct buf *in, struct addr *client, struct addr *local);
+/* Reads a header of either version at the start of IN. TLVs are passed over: *TO_COME bytes of
+ * them are not there yet, and to be thrown away. */
+enum proxy_header proxy_header_read(struct buf *in, struct addr *client, struct addr *local,
+                                    uint16_t *to_come);
 
 /* Appends a header of VERSION (1 or 2) for a connection from CLIENT to LOCAL. Addresses that are
  * not of one IP family make it UNKNOWN (1) or LOCAL (2). */

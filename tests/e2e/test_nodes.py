@@ -397,6 +397,16 @@ class Headers(Base):
         wire.expect('* OK ...')
         p.wait('connect', client='192.0.2.8:4712')
 
+    def test_header_with_much_behind_the_addresses(self):
+        p = self.believing()
+        wire = self.plain_wire(p)
+        head = (b'\r\n\r\n\0\r\nQUIT\n\x21\x11\xff\xff' + socket.inet_aton('192.0.2.9') +
+                socket.inet_aton('192.0.2.1') + struct.pack('!HH', 4713, 143))
+        wire.send(head + bytes(60000))
+        wire.send(bytes(65535 - 12 - 60000) + b'a NOOP\r\n')
+        wire.expect('* OK ...', 'a OK ...')
+        p.wait('connect', client='192.0.2.9:4713')
+
     def test_header_that_is_none_or_not_trusted(self):
         p = self.believing()
         wire = self.plain_wire(p)

@@ -13,6 +13,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 struct header {
     struct buf in;
     struct addr client, local;
+    uint16_t rest;
 };
 
 /* Feeds PIECE bytes at a time until something is decided. */
@@ -25,9 +26,11 @@ static enum proxy_header feed(struct header *h, const uint8_t *data, size_t size
         size_t n = size - at < piece ? size - at : piece;
         assert(buf_add(&h->in, data + at, n));
         uint32_t before = buf_len(&h->in);
-        r = proxy_header_read(&h->in, &h->client, &h->local);
+        r = proxy_header_read(&h->in, &h->client, &h->local, &h->rest);
         if (r == PROXY_HEADER_MORE || r == PROXY_HEADER_BAD)
             assert(buf_len(&h->in) == before);
+        else
+            assert(h->rest == 0 || buf_len(&h->in) == 0);
         assert(r != PROXY_HEADER_MORE || before < PROXY_HEADER_MAX);
     }
     return r;
@@ -38,7 +41,7 @@ static void assert_written_again(const struct header *h, int version)
     struct header again = {0};
     buf_init(&again.in, NULL, 0, PROXY_HEADER_MAX);
     proxy_header_write(&again.in, version, &h->client, &h->local);
-    enum proxy_header r = proxy_header_read(&again.in, &again.client, &again.local);
+    enum proxy_header r = proxy_header_read(&again.in, &again.client, &again.local, &again.rest);
     if (h->client.sa.sa_family == h->local.sa.sa_family) {
         assert(r == PROXY_HEADER_OK);
         assert(addr_equal(&h->client, &again.client) && addr_equal(&h->local, &again.local));
