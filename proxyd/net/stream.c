@@ -467,10 +467,10 @@ static bool email_name(X509 *cert, char *name, size_t size)
     return found;
 }
 
-static bool common_name(X509 *cert, char *name, size_t size)
+static bool subject_name(X509 *cert, int nid, char *name, size_t size)
 {
     X509_NAME *subject = X509_get_subject_name(cert);
-    int n = X509_NAME_get_text_by_NID(subject, NID_commonName, name, (int)size);
+    int n = X509_NAME_get_text_by_NID(subject, nid, name, (int)size);
     return n > 0 && (size_t)n + 1 < size && strlen(name) == (size_t)n;
 }
 
@@ -479,7 +479,9 @@ bool stream_peer_name(const struct stream *st, char *name, size_t size)
     X509 *cert = st->handshaken ? SSL_get0_peer_certificate(st->ssl) : NULL;
     if (!cert || SSL_get_verify_result(st->ssl) != X509_V_OK)
         return false;
-    return email_name(cert, name, size) || common_name(cert, name, size);
+    return email_name(cert, name, size) ||
+           subject_name(cert, NID_pkcs9_emailAddress, name, size) || /* as old ones have it */
+           subject_name(cert, NID_commonName, name, size);
 }
 
 const char *stream_error_text(const struct stream *st, char *text, size_t size)

@@ -16,12 +16,12 @@ class Authority:
         openssl('req', '-x509', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:P-256', '-nodes',
                 '-keyout', 'ca.key', '-out', 'ca.pem', '-days', '2', '-subj', f'/CN={name}', folder=folder)
 
-    def issue(self, name, alternatives=None, key='ec'):
+    def issue(self, name, alternatives=None, key='ec', subject=''):
         """Makes NAME.pem and NAME.key, and returns their paths. ALTERNATIVES as in
-        subjectAltName; by default DNS:NAME; KEY is ec or rsa:BITS."""
+        subjectAltName; by default DNS:NAME; KEY is ec or rsa:BITS; SUBJECT is more of the subject."""
         kind = [key] if key != 'ec' else ['ec', '-pkeyopt', 'ec_paramgen_curve:P-256']
         openssl('req', '-newkey', *kind, '-nodes', '-keyout', f'{name}.key', '-out', f'{name}.csr',
-                '-subj', f'/CN={name}', folder=self.folder)
+                '-subj', f'/CN={name}{subject}', folder=self.folder)
         with open(os.path.join(self.folder, f'{name}.ext'), 'w') as file:
             file.write(f'subjectAltName={alternatives or "DNS:" + name}\n')
         openssl('x509', '-req', '-in', f'{name}.csr', '-CA', 'ca.pem', '-CAkey', 'ca.key', '-days', '2',

@@ -79,8 +79,16 @@ class ToTheClient(Case):
         self.assertFalse(self.encrypted(self.proxyd(), context, session=wire.sock.session).sock.session_reused)
 
     def test_client_certificate_brings_external(self):
+        self.external(authority().issue('bob', 'email:bob@example.org', subject='/emailAddress=carol@example.org'))
+
+    def test_client_certificate_with_its_email_address_in_the_subject(self):
+        self.external(authority().issue('bob', 'DNS:bob', subject='/emailAddress=bob@example.org'))
+
+    def test_client_certificate_without_an_email_address(self):
+        self.external(authority().issue('bob@example.org', 'DNS:bob'))
+
+    def external(self, mine):
         node = self.node()
-        mine = authority().issue('bob', 'email:bob@example.org')
         p = self.proxyd(f'bob@example.org {node.address}', tls={'client_ca': authority().file}, imap={
             'mechanisms': ['external'],
             'backend': {'login': 'master', 'master_user': 'proxy', 'master_password': 'm4ster-word'}})

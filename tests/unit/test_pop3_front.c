@@ -157,9 +157,9 @@ static void test_closing(void **state)
     end(&w);
 
     begin(&w, true);
-    buf_add(&w.in, "NO\0P", 4);
+    buf_add(&w.in, "\x16\x03\x01\0", 4);
     assert_int_equal(pop3_read(&w.front, &w.in, &w.out), FRONT_CLOSE);
-    assert_string_equal(w.front.reason, "NUL in a command");
+    assert_string_equal(w.front.reason, "TLS from the start");
     end(&w);
 }
 
