@@ -1,0 +1,324 @@
+/* SPDX-License-Identifier: ISC
+ *
+ * Sealed cookies and tokens: see cookie.h. A cookie is, in base64 for URLs,
+ *
+ *     version (1 byte)  nonce (12)  { time (8)  port (2)  name  host  login }  tag (16)
+ *
+ * where what stands in braces is encrypted and all is authenticated, together with the service's
+ * name; a part has its length in a byte before it. A token is a time (8) and HMAC-SHA256 over it
+ * and the visit, by a key of its own made from the cookie's. */
+#include "web/cookie.h"
+
+#include "base/mem.h"
+
+#include <openssl/crypto.h>
+#include <openssl/evp.h>
+#include <openssl/hmac.h>
+#include <openssl/rand.h>
+#include <pthread.h>
+#include <sodium.h>
+#include <stdlib.h>
+
+enum {
+    VERSION = 1,
+    NONCE = 12,
+    TAG = 16,
+    TIME = 8,
+    PLAIN_MAX = TIME + 2 + 3 * (1 + COOKIE_PART_MAX),
+    SEALED_MIN = 1 + NONCE + TIME + 2 + 3 + TAG,
+    SEALED_MAX = 1 + NONCE + PLAIN_MAX + TAG,
+    VISIT = 18, /* bytes; 24 characters */
+    MAC = 32,
+    BASE64 = sodium_base64_VARIANT_URLSAFE_NO_PADDING
+};
+
+_Static_assert((int)COOKIE_TEXT > ((int)SEALED_MAX * 4 + 2) / 3 + 1, "a sealed cookie fits");
+_Static_assert((int)COOKIE_ROOM >= (int)PLAIN_MAX, "an opened cookie fits");
+
+/* The contexts keep the key's schedule, which costs more than a cookie; one is used at a time. */
+struct key {
+    EVP_CIPHER_CTX *seal, *open;
+    unsigned char token[COOKIE_KEY];
+};
+
+struct cookie_keys {
+    pthread_mutex_t lock;
+    unsigned count;
+    struct key list[COOKIE_KEYS_MAX];
+};
+
+/* ---- keys ---- */
+
+/* OpenSSL's functions fail here only where memory or chance is missing: nothing goes on then. */
+static void must(int ok)
+{
+    if (ok != 1)
+        abort();
+}
+
+static void chance(void *p, int n)
+{
+    must(RAND_bytes(p, n));
+}
+
+static void add_key(struct cookie_keys *keys, const unsigned char bytes[COOKIE_KEY])
+{
+    static const unsigned char purpose[] = "proxyd login token";
+    struct key *key = &keys->list[keys->count++];
+    key->seal = EVP_CIPHER_CTX_new();
+    key->open = EVP_CIPHER_CTX_new();
+    must(EVP_EncryptInit_ex(key->seal, EVP_aes_256_gcm(), NULL, bytes, NULL));
+    must(EVP_DecryptInit_ex(key->open, EVP_aes_256_gcm(), NULL, bytes, NULL));
+    must(HMAC(EVP_sha256(), bytes, COOKIE_KEY, purpose, sizeof purpose, key->token, NULL) != NULL);
+}
+
+static struct cookie_keys *keys_empty(void)
+{
+    struct cookie_keys *keys = xcalloc(1, sizeof *keys);
+    pthread_mutex_init(&keys->lock, NULL);
+    return keys;
+}
+
+static struct str next_line(const char **text)
+{
+    size_t n = strcspn(*text, "\n");
+    struct str line = {*text, n};
+    *text += n + ((*text)[n] == '\n');
+    while (line.n && strchr(" \t\r", line.p[line.n - 1]))
+        line.n--;
+    return line;
+}
+
+/* Takes a key from LINE; what is wrong with it, or NULL. */
+static const char *take_line(struct cookie_keys *keys, struct str line)
+{
+    unsigned char bytes[COOKIE_KEY];
+    const char *end;
+    size_t n;
+    if (keys->count == COOKIE_KEYS_MAX)
+        return "there are more than 16 keys";
+    if (sodium_hex2bin(bytes, sizeof bytes, line.p, line.n, NULL, &n, &end) != 0 ||
+        n != COOKIE_KEY || end != line.p + line.n)
+        return "a key is 64 hexadecimal digits";
+    add_key(keys, bytes);
+    mem_wipe(bytes, sizeof bytes);
+    return NULL;
+}
+
+struct cookie_keys *cookie_keys_new(const char *text, const char **wrong, unsigned *line)
+{
+    struct cookie_keys *keys = keys_empty();
+    *wrong = NULL;
+    *line = 0;
+    while (*text && !*wrong) {
+        struct str at = next_line(&text);
+        ++*line;
+        if (at.n)
+            *wrong = take_line(keys, at);
+    }
+    if (!*wrong && keys->count == 0)
+        *wrong = "there is no key";
+    if (!*wrong)
+        return keys;
+    cookie_keys_free(keys);
+    return NULL;
+}
+
+static struct cookie_keys *own;
+
+static void make_own(void)
+{
+    unsigned char bytes[COOKIE_KEY];
+    own = keys_empty();
+    chance(bytes, sizeof bytes);
+    add_key(own, bytes);
+    mem_wipe(bytes, sizeof bytes);
+}
+
+struct cookie_keys *cookie_keys_own(void)
+{
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
+    pthread_once(&once, make_own);
+    return own;
+}
+
+void cookie_keys_free(struct cookie_keys *keys)
+{
+    if (!keys || keys == own)
+        return;
+    for (unsigned i = 0; i < keys->count; i++) {
+        EVP_CIPHER_CTX_free(keys->list[i].seal);
+        EVP_CIPHER_CTX_free(keys->list[i].open);
+    }
+    pthread_mutex_destroy(&keys->lock);
+    mem_wipe(keys, sizeof *keys);
+    free(keys);
+}
+
+/* ---- bytes ---- */
+
+static unsigned char *put_number(unsigned char *to, uint64_t value, unsigned bytes)
+{
+    for (unsigned i = bytes; i-- > 0; value >>= 8)
+        to[i] = (unsigned char)value;
+    return to + bytes;
+}
+
+static uint64_t get_number(const unsigned char *from, unsigned bytes)
+{
+    uint64_t value = 0;
+    for (unsigned i = 0; i < bytes; i++)
+        value = value << 8 | from[i];
+    return value;
+}
+
+static unsigned char *put_part(unsigned char *to, struct str part)
+{
+    *to++ = (unsigned char)part.n;
+    if (part.n)
+        memcpy(to, part.p, part.n);
+    return to + part.n;
+}
+
+/* Cuts a part off what is left between *AT and END; false: it is not whole. */
+static bool get_part(const char **at, const char *end, struct str *part)
+{
+    size_t n = *at < end ? (unsigned char)**at : 0;
+    if (*at == end || (size_t)(end - *at) <= n)
+        return false;
+    *part = (struct str){*at + 1, n};
+    *at += 1 + n;
+    return true;
+}
+
+static bool is_recent(uint64_t time, uint64_t now, uint64_t lifetime)
+{
+    return time <= now + COOKIE_CLOCKS_DIFFER && now < time + lifetime;
+}
+
+/* ---- the route ---- */
+
+/* Says what a cookie is for: who has one of another service's cannot use it here. */
+static void name_service(EVP_CIPHER_CTX *c,
+                         int (*update)(EVP_CIPHER_CTX *, unsigned char *, int *,
+                                       const unsigned char *, int),
+                         const char *service)
+{
+    static const unsigned char version = VERSION;
+    int n;
+    must(update(c, NULL, &n, &version, 1));
+    must(update(c, NULL, &n, (const unsigned char *)service, (int)strlen(service)));
+}
+
+bool cookie_seal(struct cookie_keys *keys, const char *service, const struct cookie_route *route,
+                 char text[COOKIE_TEXT])
+{
+    unsigned char plain[PLAIN_MAX], sealed[SEALED_MAX] = {VERSION};
+    unsigned char *nonce = sealed + 1, *body = nonce + NONCE;
+    EVP_CIPHER_CTX *c = keys->list[0].seal;
+    int n;
+    if (route->name.n > COOKIE_PART_MAX || route->host.n > COOKIE_PART_MAX ||
+        route->login.n > COOKIE_PART_MAX)
+        return false;
+    unsigned char *end = put_number(put_number(plain, route->time, TIME), route->port, 2);
+    end = put_part(put_part(put_part(end, route->name), route->host), route->login);
+    chance(nonce, NONCE);
+    pthread_mutex_lock(&keys->lock);
+    must(EVP_EncryptInit_ex(c, NULL, NULL, NULL, nonce));
+    name_service(c, EVP_EncryptUpdate, service);
+    must(EVP_EncryptUpdate(c, body, &n, plain, (int)(end - plain)));
+    must(EVP_EncryptFinal_ex(c, body + n, &(int){0}));
+    must(EVP_CIPHER_CTX_ctrl(c, EVP_CTRL_GCM_GET_TAG, TAG, body + n));
+    pthread_mutex_unlock(&keys->lock);
+    sodium_bin2base64(text, COOKIE_TEXT, sealed, (size_t)(body + n + TAG - sealed), BASE64);
+    return true;
+}
+
+/* Opens N bytes at BODY, with the tag behind them, into ROOM. */
+static bool open_by(const struct key *key, const char *service, const unsigned char *nonce,
+                    unsigned char *body, int n, unsigned char *room)
+{
+    EVP_CIPHER_CTX *c = key->open;
+    int got;
+    must(EVP_DecryptInit_ex(c, NULL, NULL, NULL, nonce));
+    name_service(c, EVP_DecryptUpdate, service);
+    must(EVP_DecryptUpdate(c, room, &got, body, n));
+    must(EVP_CIPHER_CTX_ctrl(c, EVP_CTRL_GCM_SET_TAG, TAG, body + n));
+    return EVP_DecryptFinal_ex(c, room + n, &got) == 1;
+}
+
+bool cookie_open(struct cookie_keys *keys, const char *service, struct str text, uint64_t now,
+                 uint64_t lifetime, char room[COOKIE_ROOM], struct cookie_route *route)
+{
+    unsigned char sealed[SEALED_MAX];
+    bool opened = false;
+    size_t n;
+    if (sodium_base642bin(sealed, sizeof sealed, text.p, text.n, NULL, &n, NULL, BASE64) != 0 ||
+        n < SEALED_MIN || sealed[0] != VERSION)
+        return false;
+    size_t size = n - 1 - NONCE - TAG;
+    pthread_mutex_lock(&keys->lock);
+    for (unsigned i = 0; i < keys->count && !opened; i++)
+        opened = open_by(&keys->list[i], service, sealed + 1, sealed + 1 + NONCE, (int)size,
+                         (unsigned char *)room);
+    pthread_mutex_unlock(&keys->lock);
+    if (!opened)
+        return false;
+    route->time = get_number((unsigned char *)room, TIME);
+    route->port = (uint16_t)get_number((unsigned char *)room + TIME, 2);
+    const char *at = room + TIME + 2, *end = room + size;
+    return get_part(&at, end, &route->name) && get_part(&at, end, &route->host) &&
+           get_part(&at, end, &route->login) && at == end && is_recent(route->time, now, lifetime);
+}
+
+/* ---- the login page ---- */
+
+void cookie_visit(char visit[COOKIE_VISIT_TEXT])
+{
+    unsigned char bytes[VISIT];
+    chance(bytes, sizeof bytes);
+    sodium_bin2base64(visit, COOKIE_VISIT_TEXT, bytes, sizeof bytes, BASE64);
+}
+
+bool cookie_is_visit(struct str text)
+{
+    unsigned char bytes[VISIT];
+    size_t n;
+    return text.n == COOKIE_VISIT_TEXT - 1 &&
+           sodium_base642bin(bytes, sizeof bytes, text.p, text.n, NULL, &n, NULL, BASE64) == 0;
+}
+
+static void mark(const struct key *key, struct str visit, const unsigned char time[TIME],
+                 unsigned char mac[MAC])
+{
+    unsigned char message[TIME + COOKIE_VISIT_TEXT];
+    memcpy(message, time, TIME);
+    memcpy(message + TIME, visit.p, visit.n);
+    must(HMAC(EVP_sha256(), key->token, COOKIE_KEY, message, TIME + visit.n, mac, NULL) != NULL);
+}
+
+void cookie_token(struct cookie_keys *keys, struct str visit, uint64_t now,
+                  char token[COOKIE_TOKEN_TEXT])
+{
+    unsigned char bytes[TIME + MAC];
+    put_number(bytes, now, TIME);
+    mark(&keys->list[0], visit, bytes, bytes + TIME);
+    sodium_bin2base64(token, COOKIE_TOKEN_TEXT, bytes, sizeof bytes, BASE64);
+}
+
+bool cookie_token_fits(struct cookie_keys *keys, struct str visit, struct str token, uint64_t now,
+                       uint64_t lifetime)
+{
+    unsigned char bytes[TIME + MAC], mac[MAC];
+    bool fits = false;
+    size_t n;
+    if (!cookie_is_visit(visit) ||
+        sodium_base642bin(bytes, sizeof bytes, token.p, token.n, NULL, &n, NULL, BASE64) != 0 ||
+        n != sizeof bytes)
+        return false;
+    for (unsigned i = 0; i < keys->count; i++) {
+        mark(&keys->list[i], visit, bytes, mac);
+        fits |= CRYPTO_memcmp(mac, bytes + TIME, MAC) == 0;
+    }
+    return fits && is_recent(get_number(bytes, TIME), now, lifetime);
+}
