@@ -31,7 +31,7 @@ WARN = -Wall -Wextra -Wshadow -Wformat=2 -Wstrict-prototypes -Wmissing-prototype
 SANITIZE = -fsanitize=address$(,)undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
 HARDEN = $(if $(SAN),$(SANITIZE),-D_FORTIFY_SOURCE=2) -fPIE -fstack-protector-strong \
 	-fstack-clash-protection -fno-strict-aliasing
-INCLUDE = -std=c11 -D_GNU_SOURCE -I. -Iproxyd $(if $(LLHTTP),-isystem $(LLHTTP_INCLUDE)) \
+INCLUDE = -std=c11 -D_GNU_SOURCE -I. -Iproxyd -Ibuild/pages $(if $(LLHTTP),-isystem $(LLHTTP_INCLUDE)) \
 	$(shell pkg-config --cflags $(PACKAGES))
 ALL_CFLAGS = $(INCLUDE) $(WARN) $(HARDEN) $(CFLAGS) -MMD -MP
 ALL_LDFLAGS = -pie -Wl,-z,relro,-z,now -pthread $(if $(SAN),$(SANITIZE)) $(LDFLAGS)
@@ -67,6 +67,14 @@ $(O)/%.o: %.c
 	@mkdir -p $(@D)
 	@echo "  CC $@"
 	@$(CC) $(ALL_CFLAGS) -c -o $@ $<
+
+# The built-in login page, as C strings.
+build/pages/%.inc: proxyd/web/%
+	@mkdir -p $(@D)
+	@sed 's/\\/\\\\/g; s/"/\\"/g; s/^/"/; s/$$/\\n"/' $< > $@
+
+$(O)/proxyd/web/template.o build/fuzz/proxyd/web/template.o: \
+	$(addprefix build/pages/login_page.,html.inc css.inc svg.inc)
 
 # The table of options as people read it: the manual, and the files of conf.d behind their first
 # comment (`build/options imap`).

@@ -10,6 +10,7 @@
 #include "maps/map_file.h"
 #include "maps/map_ldap.h"
 #include "options.h"
+#include "web/cookie.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -369,6 +370,7 @@ static void free_service(struct config_service *service)
     for (size_t i = 0; i < service->listener_count; i++)
         tls_server_free(service->listeners[i].tls_server);
     tls_client_free(service->backend.tls_client);
+    cookie_keys_free(service->web.cookie_keys);
     free(service->maps);
 }
 

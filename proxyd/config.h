@@ -19,6 +19,7 @@
 #include <stdatomic.h>
 
 struct node_group;
+struct cookie_keys;
 struct limits_level;
 struct stats_service;
 
@@ -143,8 +144,8 @@ struct config_web {
     struct {
         bool detect;
         char *template;
-        bool template_is_default;
-        char *start; /* or NULL: as everybody's */
+        bool no_template; /* there is none of that name, and none was asked for */
+        char *start;      /* or NULL: as everybody's */
     } mobile;
     bool secure_login;
     struct {
@@ -156,6 +157,7 @@ struct config_web {
         uint64_t header_size, body_size, upload_size; /* bytes */
         uint64_t request_timeout, keepalive_timeout;  /* ms */
     } http;
+    struct cookie_keys *cookie_keys; /* of session.keys, or the process's own (web/cookie.h) */
 };
 
 enum config_backend_protocol { BACKEND_PROTOCOL_SMTP, BACKEND_PROTOCOL_LMTP };

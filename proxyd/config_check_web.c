@@ -1,10 +1,18 @@
 /* SPDX-License-Identifier: ISC
  *
  * What only webmail services have, as a whole: see config_check_parts.h. */
+#include "base/file.h"
+#include "base/mem.h"
 #include "config_check_parts.h"
 #include "option.h"
+#include "web/cookie.h"
+#include "web/site.h"
+#include "web/template.h"
 
+#include <errno.h>
+#include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 /* Where static files are served: nothing else can be there. */
 #define STATIC_FILES "/_proxyd/"
@@ -84,6 +92,89 @@ static void check_hosts(const struct web_check *w)
     }
 }
 
+/* The page of the template NAME, which is named at NODE. */
+static void check_template(const struct web_check *w, const char *name, struct yaml_node *node)
+{
+    const char *folder = w->service->web.templates;
+    if (!folder || strchr(name, '/') || name[0] == '.') {
+        option_error(node, w->c->problems,
+                     folder ? "'%.60s' is not the name of a template"
+                            : "template '%.60s': templates, their folder, is not set",
+                     name);
+        return;
+    }
+    char *path = xasprintf("%s/%s/login.html", folder, name);
+    size_t n;
+    char *text = file_read(path, TEMPLATE_MAX, &n);
+    if (text)
+        template_check((struct str){text, n}, path, w->c->problems);
+    else
+        option_error(node, w->c->problems, "template '%.60s': cannot read %.200s: %s", name, path,
+                     strerror(errno));
+    free(text);
+    free(path);
+}
+
+/* Whether there is a folder for the template NAME. */
+static bool has_folder(const struct config_web *web, const char *name)
+{
+    char *path = xasprintf("%s/%s", web->templates ? web->templates : "", name);
+    struct stat st;
+    bool is = web->templates && stat(path, &st) == 0;
+    free(path);
+    return is;
+}
+
+/* The default one, and that of phones where nobody asked for one, need not be there. */
+static void check_templates(const struct web_check *w)
+{
+    struct config_web *web = &w->service->web;
+    struct yaml_node *hosts = config_check_at(w->node, "virtual_hosts");
+    struct yaml_node *phones = config_check_at(w->node, "mobile.template");
+    struct yaml_node *folder = config_check_at(w->node, "templates");
+    if (folder->bad)
+        return;
+    for (size_t i = 0; i < web->host_count; i++)
+        if (strcmp(web->hosts[i].template, SITE_DEFAULT) != 0 || has_folder(web, SITE_DEFAULT))
+            check_template(w, web->hosts[i].template, yaml_tree_get(hosts, web->hosts[i].host));
+    if (has_folder(web, SITE_DEFAULT))
+        check_template(w, SITE_DEFAULT, folder);
+    if (!web->mobile.detect || !web->mobile.template)
+        return;
+    bool chosen = phones->kind == YAML_TREE_SCALAR;
+    if (chosen || has_folder(web, web->mobile.template))
+        check_template(w, web->mobile.template, phones);
+    else
+        web->mobile.no_template = true;
+}
+
+/* ---- the session ---- */
+
+static void check_keys(const struct web_check *w)
+{
+    struct config_web *web = &w->service->web;
+    struct yaml_node *node = config_check_at(w->node, "session.keys");
+    char *path = option_secret_path(node);
+    const char *wrong, *file = path ? path : node->value.file;
+    struct stat st;
+    unsigned line;
+    if (web->session.keys) {
+        web->cookie_keys = cookie_keys_new(web->session.keys, &wrong, &line);
+        if (!web->cookie_keys)
+            option_error(node, w->c->problems, "keys: line %u: %s", line, wrong);
+        else if (stat(file, &st) == 0 && st.st_mode & S_IROTH)
+            problem_warning(w->c->problems, node->value, "keys: everybody can read %.200s", file);
+    } else if (!node->bad) {
+        web->cookie_keys = cookie_keys_own();
+        problem_warning(w->c->problems, node->place,
+                        "session.keys of service '%.60s' is not set: a key is made when proxyd "
+                        "starts, so that no other front end knows its users, nor it itself after a "
+                        "restart",
+                        w->service->name);
+    }
+    free(path);
+}
+
 void config_check_web(struct config_checking *c, struct config_service *service,
                       struct yaml_node *node)
 {
@@ -91,4 +182,6 @@ void config_check_web(struct config_checking *c, struct config_service *service,
     check_tls(&w);
     check_paths(&w);
     check_hosts(&w);
+    check_templates(&w);
+    check_keys(&w);
 }

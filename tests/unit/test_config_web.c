@@ -37,6 +37,7 @@ static void write_file(const char *name, const char *text)
 static int make_folder(void **state)
 {
     (void)state;
+    umask(077);
     if (!mkdtemp(folder) || chdir(folder) < 0)
         return -1;
     write_file("users.map", "* 127.0.0.1\n");
@@ -198,12 +199,104 @@ static void refuses_combinations(void **state)
             "t.yaml:6:37: error: logout_path must not be the path of the login page\n");
 }
 
+#define WITHOUT_KEYS(more)                                                                         \
+    MAPS "services:\n  webmail:\n    maps: [local]\n"                                              \
+         "    listeners: [{address: 127.0.0.1:2080}]\n    " more "\n"
+
+static void has_keys_or_makes_one(void **state)
+{
+    (void)state;
+    refused(WITHOUT_KEYS("session: {lifetime: 1h}"),
+            "t.yaml:6:5: warning: session.keys of service 'webmail' is not set: a key is made when "
+            "proxyd starts, so that no other front end knows its users, nor it itself after a "
+            "restart\n");
+    write_file("keys", KEY "\n\n0123\n");
+    refused(WITHOUT_KEYS("session: {keys: \"${file:keys}\"}"),
+            "t.yaml:6:21: error: keys: line 3: a key is 64 hexadecimal digits\n");
+    refused(WITHOUT_KEYS("session: {keys: secret}"),
+            "t.yaml:6:21: error: keys: line 1: a key is 64 hexadecimal digits\n");
+    refused(WITHOUT_KEYS("session: {keys: \"${file:nowhere}\"}"),
+            "t.yaml:6:21: error: keys: cannot read the file named here: No such file or "
+            "directory\n");
+    write_file("keys", KEY "\n" KEY "\n");
+    config_unref(good(WITHOUT_KEYS("session: {keys: \"${file:keys}\"}")));
+    assert_int_equal(chmod("keys", 0644), 0);
+    refused(WITHOUT_KEYS("session: {keys: \"${file:keys}\"}"),
+            "t.yaml:6:21: warning: keys: everybody can read keys\n");
+    unlink("keys");
+}
+
+static char *print(const char *path)
+{
+    struct problems problems = {0};
+    char *text = NULL;
+    size_t n;
+    FILE *out = open_memstream(&text, &n);
+    assert_true(config_print(path, &problems, out));
+    fclose(out);
+    problems_free(&problems);
+    return text;
+}
+
+static void prints_no_key(void **state)
+{
+    (void)state;
+    write_file("keys", KEY);
+    write_file("t.yaml", WITHOUT_KEYS("session: {keys: \"${file:keys}\"}"));
+    char *text = print("t.yaml");
+    assert_null(strstr(text, "0123"));
+    assert_null(strstr(text, "mechanisms"));
+    assert_non_null(strstr(text, "      keys: \"${file:keys}\"  # t.yaml:6\n"));
+    assert_non_null(strstr(text, "      upload_size: 16M  # default\n"));
+    write_file("again.yaml", text);
+    char *again = print("again.yaml");
+    assert_int_equal(strlen(again) > 1000, true);
+    free(again);
+    free(text);
+    write_file("t.yaml", SERVICE(""));
+    text = print("t.yaml");
+    assert_null(strstr(text, "0123"));
+    assert_non_null(strstr(text, "      keys: \"********\"  # t.yaml:5\n"));
+    free(text);
+}
+
+static void has_templates(void **state)
+{
+    (void)state;
+    assert_int_equal(mkdir("templates", 0700) | mkdir("templates/corporate", 0700), 0);
+    write_file("templates/corporate/login.html", "{{token}}");
+    refused(SERVICE("virtual_hosts: {a.example: corporate}"),
+            "t.yaml:6:32: error: template 'corporate': templates, their folder, is not set\n");
+    config_unref(good(SERVICE("templates: templates, virtual_hosts: {a.example: corporate, "
+                              "\"*.example\": corporate, b: default}, mobile: {detect: true}")));
+    refused(SERVICE("templates: templates, virtual_hosts: {a.example: none, \"a..b\": corporate, "
+                    "A.EXAMPLE: ../templates/corporate}"),
+            "t.yaml:6:54: error: template 'none': cannot read templates/none/login.html: No such "
+            "file or directory\n"
+            "t.yaml:6:60: error: virtual_hosts: 'a..b' is neither a host name nor \"*.DOMAIN\"\n"
+            "t.yaml:6:79: error: virtual_hosts: there is 'A.EXAMPLE' already: upper and lower case "
+            "are the same here\n"
+            "t.yaml:6:90: error: '../templates/corporate' is not the name of a template\n");
+    refused(SERVICE("templates: templates, mobile: {detect: true, template: phone}"),
+            "t.yaml:6:60: error: template 'phone': cannot read templates/phone/login.html: No such "
+            "file or directory\n");
+    assert_int_equal(mkdir("templates/default", 0700), 0);
+    write_file("templates/default/login.html", "\n {{tokn}}{{token}}");
+    refused(SERVICE("templates: templates"),
+            "templates/default/login.html:2:2: error: unknown placeholder '{{tokn}}'; there are "
+            "{{user}} {{message}} {{action}} {{token}} {{host}} {{user_field}} "
+            "{{password_field}}\n");
+    write_file("templates/default/login.html", "{{token}}");
+    config_unref(good(SERVICE("templates: templates")));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(has_defaults),         cmocka_unit_test(takes_what_is_written),
         cmocka_unit_test(has_keys_of_its_own),  cmocka_unit_test(refuses_values),
-        cmocka_unit_test(refuses_combinations),
+        cmocka_unit_test(refuses_combinations), cmocka_unit_test(has_keys_or_makes_one),
+        cmocka_unit_test(prints_no_key),        cmocka_unit_test(has_templates),
     };
     return cmocka_run_group_tests(tests, make_folder, remove_folder);
 }
