@@ -242,13 +242,15 @@ static const char *read_file(struct map_table *t, const char *path)
     return why ? why : make_index(t);
 }
 
-struct map_table *map_table_load(const char *path, struct problems *problems)
+struct map_table *map_table_load(const char *path, struct place at, struct problems *problems)
 {
     struct map_table *t = xcalloc(1, sizeof *t);
     struct load load = {.table = t, .problems = problems, .at.file = path};
     size_t errors = problems->errors;
     const char *why = read_file(t, path);
-    if (why)
+    if (why && at.file)
+        problem_error(problems, at, "%s: %s", path, why);
+    else if (why)
         problem_error(problems, load.at, "%s", why);
     else
         add_lines(&load);

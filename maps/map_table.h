@@ -14,10 +14,11 @@ struct map_table;
 
 enum { MAP_PATTERNS_MAX = 1000 }; /* regular expressions in a file */
 
-/* Reads and checks PATH, a regular file below 4 GiB; NULL where it cannot be read, holds an error
- * (all of them are in PROBLEMS, with file and line) or was changed while it was read. Takes long
- * for a large file: in the thread pool, or at start. */
-struct map_table *map_table_load(const char *path, struct problems *problems);
+/* Reads and checks PATH, a regular file below 4 GiB; NULL where it holds errors (all of them are in
+ * PROBLEMS, with file and line), cannot be read or was changed while it was read (the one problem
+ * is then shown at AT, or with no line where AT has no file). Takes long for a large file: in the
+ * thread pool, or at start. */
+struct map_table *map_table_load(const char *path, struct place at, struct problems *problems);
 void map_table_free(struct map_table *table);
 
 /* Entries in TABLE. */

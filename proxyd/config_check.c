@@ -163,7 +163,6 @@ static struct map *load_map_file(struct config_checking *c, const struct config_
                                  struct yaml_node *node)
 {
     struct yaml_node *path = config_check_at(node, "path");
-    size_t errors = c->problems->errors;
     if (setting->connector)
         option_error(config_check_at(node, "connector"), c->problems,
                      "connector is for maps of type ldap_password or ldap_bind");
@@ -171,12 +170,8 @@ static struct map *load_map_file(struct config_checking *c, const struct config_
         problem_error(c->problems, node->place, "a map of type file needs a path");
     if (!setting->path || path->bad)
         return NULL;
-    struct map_table *table = map_table_load(setting->path, c->problems);
-    if (table)
-        return map_file_new(setting->name, setting->path, table);
-    if (c->problems->errors == errors)
-        option_error(path, c->problems, "path: %.200s cannot be loaded", setting->path);
-    return NULL;
+    struct map_table *table = map_table_load(setting->path, path->value, c->problems);
+    return table ? map_file_new(setting->name, setting->path, table) : NULL;
 }
 
 static void check_maps(struct config_checking *c)

@@ -87,7 +87,7 @@ static void read_again(struct watched *w)
 {
     struct problems problems = {0};
     const char *path = map_file_path(w->map);
-    struct map_table *table = map_table_load(path, &problems);
+    struct map_table *table = map_table_load(path, (struct place){0}, &problems);
     bool unread = !table && is_unread(&problems);
     if (!unread || !w->unread)
         log_problems(&problems);

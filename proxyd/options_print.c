@@ -117,28 +117,41 @@ static bool is_hidden(const struct option *o, const struct yaml_node *node)
     return hidden;
 }
 
+static void print_pairs(const struct option *o, const struct yaml_node *node, int indent, FILE *out)
+{
+    const char *first = "";
+    for (const struct yaml_node *child = node->first; child; child = child->next) {
+        print_key(child->key, indent, &first, out);
+        putc(' ', out);
+        print_flow(child, o->options->type->plain, out);
+        print_place(&child->place, out);
+    }
+}
+
 static void print_option(const struct option *o, const struct yaml_node *node, int indent,
                          const char **first, FILE *out)
 {
     bool section = o->type == &option_section, list = o->type == &option_list;
-    bool named = o->type == &option_named;
+    bool named = o->type == &option_named, pairs = o->type == &option_pairs;
     const char *none = "";
     print_key(o->key, indent, first, out);
-    if ((section || list || named) && node->first) {
+    if ((section || list || named || pairs) && node->first) {
         putc('\n', out);
         if (section)
             print_rows(o->options, node, indent + STEP, &none, out);
         else if (list)
             print_list(o, node, indent + STEP, out);
-        else
+        else if (named)
             print_named(o, node, indent + STEP, out);
+        else
+            print_pairs(o, node, indent + STEP, out);
         return;
     }
     putc(' ', out);
     if (is_hidden(o, node))
         fputs("\"********\"", out);
     else
-        print_flow(node, o->type->plain || o->type == &option_pairs, out);
+        print_flow(node, o->type->plain, out);
     print_place(&node->place, out);
 }
 

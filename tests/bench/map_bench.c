@@ -52,7 +52,7 @@ static void make_file(const char *path)
 static struct map_table *load(const char *path)
 {
     struct problems problems = {0};
-    struct map_table *table = map_table_load(path, &problems);
+    struct map_table *table = map_table_load(path, (struct place){0}, &problems);
     problems_print(&problems, stderr);
     problems_free(&problems);
     if (!table)

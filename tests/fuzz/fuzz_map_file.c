@@ -45,7 +45,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     char *path = xasprintf("/proc/self/fd/%d", fd);
     ssize_t written = write(fd, data, size);
     assert(written == (ssize_t)size);
-    struct map_table *table = map_table_load(path, &problems);
+    struct map_table *table = map_table_load(path, (struct place){0}, &problems);
     assert(!table == (problems.errors > 0));
     while (table && rest.n) {
         const char *lf = memchr(rest.p, '\n', rest.n);

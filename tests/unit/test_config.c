@@ -345,6 +345,8 @@ static void refuses_a_bad_map_file(void **state)
     assert_string_equal(problems.list[0].file, "bad.map");
     assert_int_equal(problems.list[0].line, 1);
     problems_free(&problems);
+    refused("maps: {local: {type: file, path: /tmp}}\nservices: {imap: {" PLAIN "}}\n",
+            "t.yaml:1:34: error: /tmp: not a regular file\n");
 }
 
 static void refuses_listeners(void **state)
@@ -552,6 +554,28 @@ static void prints_what_it_reads_back(void **state)
     free(second);
 }
 
+static void prints_where_each_of_merged_pairs_was_set(void **state)
+{
+    (void)state;
+    assert_int_equal(mkdir("two.d", 0755), 0);
+    write_file("two.d/1.yaml", GOOD "log: {events: {imap: info}}\n"
+                                    "nodes: {a: {address: 10.0.0.1, ports: {imap: 1143}}, "
+                                    "b: {address: 10.0.0.2, ports: {}}}\n");
+    write_file("two.d/2.yaml",
+               "log: {events: {ldap: warning}}\n"
+               "nodes: {a: {ports: {\"no\": 1110, pop3: 1}}}\n"
+               "services: {\"no\": {protocol: pop3, failover: a, "
+               "listeners: [{address: 127.0.0.1:2110}], plaintext_auth: always}}\n");
+    char *text = print("two.d");
+    assert_non_null(strstr(text, "  events:\n    imap: info  # two.d/1.yaml:3\n"
+                                 "    ldap: warning  # two.d/2.yaml:1\n"));
+    assert_non_null(strstr(text, "    ports:\n      imap: 1143  # two.d/1.yaml:4\n"
+                                 "      \"no\": 1110  # two.d/2.yaml:2\n"
+                                 "      pop3: 1  # two.d/2.yaml:2\n"));
+    assert_non_null(strstr(text, "    ports: {}  # two.d/1.yaml:4\n"));
+    free(text);
+}
+
 static void prints_nothing_of_a_bad_one(void **state)
 {
     struct problems problems = {0};
@@ -586,6 +610,7 @@ int main(void)
         cmocka_unit_test(refuses_a_master_login_in_the_clear),
         cmocka_unit_test(survives_wrong_forms),
         cmocka_unit_test(prints_what_it_reads_back),
+        cmocka_unit_test(prints_where_each_of_merged_pairs_was_set),
         cmocka_unit_test(prints_nothing_of_a_bad_one),
     };
     return cmocka_run_group_tests(tests, make_folder, remove_folder);

@@ -62,7 +62,7 @@ static struct map_table *load(const char *text)
 {
     write_bytes(text, strlen(text));
     problems_free(&problems);
-    return map_table_load(path, &problems);
+    return map_table_load(path, (struct place){0}, &problems);
 }
 
 /* Makes a map of TEXT. */
@@ -115,7 +115,7 @@ static void assert_bytes_refused(const char *text, size_t n, const char *expecte
     size_t size;
     write_bytes(text, n);
     problems_free(&problems);
-    if (map_table_load(path, &problems))
+    if (map_table_load(path, (struct place){0}, &problems))
         fail_msg("taken: %s", text);
     FILE *f = open_memstream(&all, &size);
     for (size_t i = 0; i < problems.kept; i++) {
@@ -581,7 +581,7 @@ static void test_readable_by_everybody(void **state)
     (void)state;
     use(text);
     chmod(path, 0644);
-    struct map_table *table = map_table_load(path, &problems);
+    struct map_table *table = map_table_load(path, (struct place){0}, &problems);
     assert_non_null(table);
     map_table_free(table);
     assert_int_equal(problems.count, 1);
@@ -597,7 +597,7 @@ static void test_readable_by_everybody(void **state)
 static void assert_unreadable(const char *name, const char *message)
 {
     problems_free(&problems);
-    assert_null(map_table_load(name, &problems));
+    assert_null(map_table_load(name, (struct place){0}, &problems));
     assert_int_equal(problems.count, 1);
     assert_string_equal(problems.list[0].file, name);
     assert_int_equal(problems.list[0].line, 0);
@@ -636,7 +636,7 @@ static void test_changed_while_it_was_read(void **state)
     stop = false;
     pthread_create(&thread, NULL, append, NULL);
     struct map_table *table;
-    while ((table = map_table_load(path, &problems)))
+    while ((table = map_table_load(path, (struct place){0}, &problems)))
         map_table_free(table);
     stop = true;
     pthread_join(thread, NULL);
@@ -652,13 +652,13 @@ static void test_is_current(void **state)
     assert_true(map_file_is_current(map));
     chmod(path, 0640);
     assert_false(map_file_is_current(map));
-    map_file_replace(map, map_table_load(path, &problems));
+    map_file_replace(map, map_table_load(path, (struct place){0}, &problems));
     assert_true(map_file_is_current(map));
     int fd = open(path, O_WRONLY | O_APPEND);
     assert_int_equal(write(fd, "#", 1), 1);
     close(fd);
     assert_false(map_file_is_current(map));
-    map_file_replace(map, map_table_load(path, &problems));
+    map_file_replace(map, map_table_load(path, (struct place){0}, &problems));
     snprintf(other, sizeof other, "%s.new", path);
     assert_int_equal(rename(path, other), 0);
     assert_false(map_file_is_current(map));
