@@ -7,6 +7,7 @@
 #include "base/socket_file.h"
 #include "check.h"
 #include "session.h"
+#include "web/engine.h"
 
 #include <errno.h>
 #include <netinet/tcp.h>
@@ -50,7 +51,7 @@ struct listeners {
 };
 
 static const struct engine *const engines[] = {
-    [ENGINE_SESSION] = &session_engine, [ENGINE_WEB] = NULL, [ENGINE_MAIL] = NULL};
+    [ENGINE_SESSION] = &session_engine, [ENGINE_WEB] = &web_engine, [ENGINE_MAIL] = NULL};
 
 static atomic_uint session_limit = UINT_MAX;
 
@@ -237,11 +238,8 @@ static void accept_one(struct watch *watch, uint32_t events)
         log_message(LOG_LEVEL_INFO, "listener", "accepting again");
     ls->paused = false;
     addr_from_sockaddr(&client, (struct sockaddr *)&sa, n);
-    const struct engine *engine = engines[l->service->protocol->engine];
-    if (engine)
-        client_start(l->worker, engine, ls->config, l->service, l->conf, fd, &client);
-    else
-        close(fd);
+    client_start(l->worker, engines[l->service->protocol->engine], ls->config, l->service, l->conf,
+                 fd, &client);
 }
 
 /* ---- orders ---- */

@@ -138,6 +138,12 @@ struct node *node_get(struct node_group *group, const char *name, const char *ho
     return node;
 }
 
+struct node *node_ref(struct node *node)
+{
+    atomic_fetch_add(&node->references, 1);
+    return node;
+}
+
 void node_unref(struct node *node)
 {
     if (node)
@@ -212,7 +218,8 @@ static struct node_group *configure_group(const struct config_service *service,
     struct node_group *g = group_get(service, protocol);
     g->stats = service->stats;
     g->current = true;
-    g->max_connections = service->backend.max_connections;
+    g->max_connections = service->protocol->engine == ENGINE_WEB ? service->backend.max_requests
+                                                                 : service->backend.max_connections;
     g->queue_size = service->backend.queue_size;
     g->fall = service->backend.check.fall;
     g->rise = service->backend.check.rise;

@@ -35,6 +35,7 @@ void node_configure(struct config *config);
  * with a reference for the caller; NULL when there are too many that are all in use. NAME (NULL:
  * "host:port") is what logs call it. */
 struct node *node_get(struct node_group *group, const char *name, const char *host, uint16_t port);
+struct node *node_ref(struct node *node);
 void node_unref(struct node *node);
 
 const char *node_name(const struct node *node);

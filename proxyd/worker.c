@@ -162,6 +162,7 @@ void worker_join(struct worker *w)
     for (size_t i = 0; i < WORKER_ENGINES; i++)
         pool_free(&w->client_pools[i]);
     pool_free(&w->login_pool);
+    pool_free(&w->exchange_pool);
     pthread_mutex_destroy(&w->lock);
     free(w->scratch);
     free(w);

@@ -123,6 +123,12 @@ bool stream_waiting(const struct stream *st)
     return ioctl(st->fd, FIONREAD, &n) == 0 && n > 0;
 }
 
+bool stream_is_quiet(const struct stream *st)
+{
+    char c;
+    return !st->failed && recv(st->fd, &c, 1, MSG_PEEK | MSG_DONTWAIT) < 0 && errno == EAGAIN;
+}
+
 ssize_t stream_peek(struct stream *st, void *p, size_t n)
 {
     ssize_t got = st->readable ? recv(st->fd, p, n, MSG_PEEK) : STREAM_AGAIN;

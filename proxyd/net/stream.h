@@ -62,6 +62,10 @@ ssize_t stream_read(struct stream *st, void *p, size_t n);
 /* Whether bytes are in the socket that nobody has read yet. */
 bool stream_waiting(const struct stream *st);
 
+/* Whether a stream that was left alone is as it was: the peer has neither ended nor said a word.
+ * Asks the kernel. */
+bool stream_is_quiet(const struct stream *st);
+
 /* As stream_read on a stream without TLS, but the bytes stay in the socket; and drops N of them. */
 ssize_t stream_peek(struct stream *st, void *p, size_t n);
 void stream_skip(struct stream *st, size_t n);

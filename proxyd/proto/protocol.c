@@ -2,6 +2,7 @@
  *
  * The table of protocols, and what all fronts and backs have in common. A protocol is two files
  * and a row here; see proto.h. */
+#include "proto/http.h"
 #include "proto/imap.h"
 #include "proto/pop3.h"
 #include "proto/sieve.h"
@@ -58,6 +59,10 @@ static const struct protocol webmail = {
     .engine = ENGINE_WEB,
     .alpn = "http/1.1",
     .port = 80,
+    .separator = ' ',
+    .goodbye = http_goodbye,
+    .back_read = http_back_read,
+    .announce = http_announce,
 };
 
 static const struct protocol sieve = {

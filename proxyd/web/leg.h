@@ -20,17 +20,19 @@ enum leg_result {
 
 enum leg_state { LEG_NONE, LEG_WAIT, LEG_CONNECT, LEG_TALK };
 
-/* All zero, but for `ready`, which the owner sets: called when something has happened, an event on
- * the stream among it; never from within a function of this header. */
+/* All zero, but for `ready` and `local`, which the owner sets. `ready` is called when something has
+ * happened, an event on the stream among it; never from within a function of this header. */
 struct leg {
     void (*ready)(struct leg *leg);
+    const struct addr *local; /* where the client came to; NULL: where its socket is */
     enum leg_state state;
     struct client *client; /* on whose account it is */
     struct conn **own;     /* where a connection waits that only this client may use again */
-    struct node *node;
+    struct node *node;     /* from leg_start to leg_end; NULL: none */
     struct node_ticket ticket;
     struct conn *conn;
     uint64_t deadline; /* ms; 0: none of ours. At it: leg_step */
+    bool idempotent;   /* the request may be asked again */
     bool reused;       /* the connection had carried a message before this one */
     unsigned status;   /* of LEG_FAILED: 502, 503, 504 */
     char error[160];
@@ -45,7 +47,7 @@ enum leg_result leg_start(struct leg *leg, struct client *client, const struct w
 /* Goes on as far as it can. */
 enum leg_result leg_step(struct leg *leg);
 
-/* The kept connection was closed by the node before it said a word: another one, a new one. */
+/* The kept connection was closed by the node before it said a word: a new one. */
 enum leg_result leg_again(struct leg *leg);
 
 /* The connection, from LEG_READY on. */
@@ -55,7 +57,7 @@ struct stream *leg_stream(struct leg *leg);
  * only (what it said may be bound to the connection, as NTLM is). Gives the place back. */
 void leg_done(struct leg *leg, bool good, bool own);
 
-/* Takes the connection out of the pool's hands for good: it now carries something else. */
+/* The connection carries something else from now on, without a place at the node. */
 void leg_upgraded(struct leg *leg);
 
 /* Ends it, wherever it is, with its connection. Harmless on one that is over. */

@@ -1,0 +1,372 @@
+/* SPDX-License-Identifier: ISC
+ *
+ * Heads written anew: see http_forward.h. */
+#include "web/http_forward.h"
+
+#define ADD(out, literal) buf_add(out, literal, sizeof(literal) - 1)
+
+static void add(struct buf *out, struct str a)
+{
+    buf_add(out, a.p, a.n);
+}
+
+static void add_field(struct buf *out, struct str name, struct str value)
+{
+    add(out, name);
+    ADD(out, ": ");
+    add(out, value);
+    ADD(out, "\r\n");
+}
+
+static void add_text(struct buf *out, const char *name, const char *value)
+{
+    if (value)
+        add_field(out, str_of(name), str_of(value));
+}
+
+static void add_number(struct buf *out, uint64_t n)
+{
+    char text[20], *p = text + sizeof text;
+    do
+        *--p = (char)('0' + n % 10);
+    while (n /= 10);
+    buf_add(out, p, (size_t)(text + sizeof text - p));
+}
+
+static void add_length(struct buf *out, uint64_t length)
+{
+    ADD(out, "Content-Length: ");
+    add_number(out, length);
+    ADD(out, "\r\n");
+}
+
+/* Cuts the next piece off *REST, up to a semicolon, without blanks around it. */
+static struct str next_piece(struct str *rest)
+{
+    const char *at = rest->n ? memchr(rest->p, ';', rest->n) : NULL;
+    struct str piece = {rest->p, at ? (size_t)(at - rest->p) : rest->n};
+    size_t used = piece.n + (at != NULL);
+    *rest = (struct str){rest->p + used, rest->n - used};
+    while (piece.n && (piece.p[0] == ' ' || piece.p[0] == '\t'))
+        piece = (struct str){piece.p + 1, piece.n - 1};
+    while (piece.n && (piece.p[piece.n - 1] == ' ' || piece.p[piece.n - 1] == '\t'))
+        piece.n--;
+    return piece;
+}
+
+static bool is_cookie(struct str pair, struct str name)
+{
+    return pair.n > name.n && pair.p[name.n] == '=' && memcmp(pair.p, name.p, name.n) == 0;
+}
+
+/* ---- requests ---- */
+
+/* The client's cookies without the one called NAME. */
+static void add_cookies(struct buf *out, struct str pairs, struct str name)
+{
+    bool any = false;
+    while (pairs.n) {
+        struct str pair = next_piece(&pairs);
+        if (pair.n == 0 || is_cookie(pair, name))
+            continue;
+        if (any)
+            ADD(out, "; ");
+        else
+            ADD(out, "Cookie: ");
+        add(out, pair);
+        any = true;
+    }
+    if (any)
+        ADD(out, "\r\n");
+}
+
+/* The elements of all fields of that kind, a comma behind each, where they are believed. */
+static void add_before(struct buf *out, const struct http_head *h, enum http_field_id id)
+{
+    for (size_t i = 0; i < h->field_count; i++)
+        if (h->fields[i].id == id && h->fields[i].value.n && !h->fields[i].nominated) {
+            add(out, h->fields[i].value);
+            ADD(out, ", ");
+        }
+}
+
+/* What a trusted client says there, or ELSE. */
+static struct str believed(const struct http_head *h, bool trusted, enum http_field_id id,
+                           struct str or)
+{
+    const struct http_field *f = trusted ? http_head_find(h, id) : NULL;
+    return f && f->value.n && !f->nominated ? f->value : or ;
+}
+
+/* X-Forwarded-* and Forwarded (RFC 7239). Returns where in OUT the outside's host stands. */
+static size_t add_forwarded(struct buf *out, const struct http_head *h,
+                            const struct http_request_setup *setup, struct http_outside *outside)
+{
+    struct str own = str_of(setup->tls ? "https" : "http");
+    struct str client = str_of(setup->client ? setup->client : "unknown");
+    struct str proto = believed(h, setup->trusted, HTTP_FIELD_X_FORWARDED_PROTO, own);
+    struct str host = believed(h, setup->trusted, HTTP_FIELD_X_FORWARDED_HOST, h->host);
+    bool quoted = memchr(client.p, ':', client.n) != NULL;
+    ADD(out, "X-Forwarded-For: ");
+    if (setup->trusted)
+        add_before(out, h, HTTP_FIELD_X_FORWARDED_FOR);
+    add(out, client);
+    ADD(out, "\r\nX-Forwarded-Proto: ");
+    add(out, proto);
+    ADD(out, "\r\n");
+    if (host.n)
+        add_field(out, str_of("X-Forwarded-Host"), host);
+    *outside = (struct http_outside){{NULL, host.n}, str_is(proto, "https")};
+    size_t at = buf_len(out) - host.n - 2;
+    ADD(out, "Forwarded: ");
+    if (setup->trusted)
+        add_before(out, h, HTTP_FIELD_FORWARDED);
+    buf_add(out, quoted ? "for=\"[" : "for=", quoted ? 6 : 4);
+    add(out, client);
+    buf_add(out, "]\";proto=", quoted ? 9 : 0);
+    if (!quoted)
+        ADD(out, ";proto=");
+    add(out, own);
+    if (h->host.n) {
+        ADD(out, ";host=\"");
+        add(out, h->host);
+        ADD(out, "\"");
+    }
+    ADD(out, "\r\n");
+    return at;
+}
+
+/* The client's fields that the node is to see. */
+static void add_request_field(struct buf *out, const struct http_field *f,
+                              const struct http_request_setup *setup)
+{
+    switch (f->id) {
+    case HTTP_FIELD_HOST:
+    case HTTP_FIELD_CONNECTION:
+    case HTTP_FIELD_CONTENT_LENGTH:
+    case HTTP_FIELD_TRANSFER_ENCODING:
+    case HTTP_FIELD_UPGRADE:
+    case HTTP_FIELD_EXPECT:
+    case HTTP_FIELD_HOP:
+    case HTTP_FIELD_OURS:
+    case HTTP_FIELD_REQUEST_ID:
+    case HTTP_FIELD_FORWARDED:
+    case HTTP_FIELD_X_FORWARDED_FOR:
+    case HTTP_FIELD_X_FORWARDED_HOST:
+    case HTTP_FIELD_X_FORWARDED_PROTO:
+        return;
+    case HTTP_FIELD_X_FORWARDED:
+        if (setup->trusted)
+            add_field(out, f->name, f->value);
+        return;
+    case HTTP_FIELD_COOKIE:
+        add_cookies(out, f->value, str_of(setup->cookie));
+        return;
+    case HTTP_FIELD_AUTHORIZATION:
+        add_field(out, f->name, setup->credentials.p ? setup->credentials : f->value);
+        return;
+    default:
+        add_field(out, f->name, f->value);
+    }
+}
+
+bool http_forward_request(struct buf *out, const struct http_head *h,
+                          const struct http_request_setup *setup, struct http_outside *outside)
+{
+    add(out, h->method);
+    ADD(out, " ");
+    add(out, h->target);
+    ADD(out, " HTTP/1.1\r\n");
+    add_field(out, str_of("Host"), h->host.n ? h->host : str_of(setup->host));
+    for (size_t i = 0; i < h->field_count; i++)
+        if (!h->fields[i].nominated)
+            add_request_field(out, &h->fields[i], setup);
+    size_t at = add_forwarded(out, h, setup, outside);
+    add_text(out, "X-Request-ID", setup->id);
+    add_text(out, "X-Webmail-Template", setup->template_name);
+    add_text(out, "X-Webmail-Device", setup->device);
+    if (h->upgrade.n) {
+        ADD(out, "Connection: Upgrade\r\nUpgrade: ");
+        add(out, h->upgrade);
+        ADD(out, "\r\n");
+    }
+    if (h->framing == HTTP_COUNTED)
+        add_length(out, h->length);
+    else if (h->framing == HTTP_CHUNKED)
+        ADD(out, "Transfer-Encoding: chunked\r\n");
+    ADD(out, "\r\n");
+    outside->host.p = buf_str(out).p + at; /* now that it does not move any more */
+    return !out->full;
+}
+
+/* ---- answers ---- */
+
+static struct str without_port(struct str host)
+{
+    const char *colon = host.n ? memrchr(host.p, ':', host.n) : NULL;
+    const char *bracket = host.n ? memrchr(host.p, ']', host.n) : NULL;
+    if (colon && (!bracket || bracket < colon))
+        host.n = (size_t)(colon - host.p);
+    return host;
+}
+
+/* Whether AUTHORITY is HOST at PORT; without a port it is there where the scheme says so. */
+static bool is_at(struct str authority, struct str host, uint16_t port, bool https)
+{
+    struct str name = without_port(authority);
+    uint64_t number = https ? 443 : 80;
+    if (name.n < authority.n &&
+        !str_number((struct str){name.p + name.n + 1, authority.n - name.n - 1}, 65535, &number))
+        return false;
+    if (name.n > 2 && name.p[0] == '[')
+        name = (struct str){name.p + 1, name.n - 2};
+    return str_eq_nocase(name, host) && number == port;
+}
+
+/* A place as the node names it, by its own name or with the scheme that it sees, becomes the same
+ * place as it is called outside. */
+static void add_location(struct buf *out, const struct http_field *f,
+                         const struct http_answer_setup *setup)
+{
+    const struct http_outside *outside = &setup->outside;
+    size_t scheme = str_starts(f->value, "http://") ? 7 : str_starts(f->value, "https://") ? 8 : 0;
+    struct str rest = {f->value.p + scheme, f->value.n - scheme};
+    size_t n = 0;
+    while (n < rest.n && !strchr("/?#", rest.p[n]))
+        n++;
+    struct str authority = {rest.p, n};
+    bool inside = is_at(authority, setup->node_host, setup->node_port, scheme == 8);
+    bool same = str_eq_nocase(authority, outside->host);
+    if (!scheme || !outside->host.n || !(inside || (same && outside->https))) {
+        add_field(out, f->name, f->value);
+        return;
+    }
+    add(out, f->name);
+    buf_adds(out, outside->https ? ": https://" : ": http://");
+    add(out, outside->host);
+    buf_add(out, rest.p + n, rest.n - n);
+    ADD(out, "\r\n");
+}
+
+/* Whether a browser that knows the site as HOST takes a cookie for DOMAIN (RFC 6265, 5.1.3). */
+static bool covers(struct str domain, struct str host)
+{
+    if (domain.n && domain.p[0] == '.')
+        domain = (struct str){domain.p + 1, domain.n - 1};
+    if (domain.n == 0 || domain.n > host.n)
+        return false;
+    struct str end = {host.p + host.n - domain.n, domain.n};
+    return str_eq_nocase(domain, end) && (end.p == host.p || end.p[-1] == '.');
+}
+
+/* The node's cookie, without a domain that is not ours outside. */
+static void add_cookie(struct buf *out, const struct http_field *f,
+                       const struct http_answer_setup *setup)
+{
+    struct str rest = f->value, host = without_port(setup->outside.host);
+    struct str pair = next_piece(&rest);
+    if (is_cookie(pair, str_of(setup->cookie)))
+        return;
+    add(out, f->name);
+    ADD(out, ": ");
+    add(out, pair);
+    while (rest.n) {
+        struct str piece = next_piece(&rest);
+        if (str_starts(piece, "domain=") && !covers((struct str){piece.p + 7, piece.n - 7}, host))
+            continue;
+        ADD(out, "; ");
+        add(out, piece);
+    }
+    ADD(out, "\r\n");
+}
+
+static void add_answer_field(struct buf *out, const struct http_field *f,
+                             const struct http_answer_setup *setup)
+{
+    switch (f->id) {
+    case HTTP_FIELD_CONNECTION:
+    case HTTP_FIELD_CONTENT_LENGTH:
+    case HTTP_FIELD_TRANSFER_ENCODING:
+    case HTTP_FIELD_UPGRADE:
+    case HTTP_FIELD_HOP:
+        return;
+    case HTTP_FIELD_LOCATION:
+        add_location(out, f, setup);
+        return;
+    case HTTP_FIELD_SET_COOKIE:
+        add_cookie(out, f, setup);
+        return;
+    default:
+        add_field(out, f->name, f->value);
+    }
+}
+
+static void add_connection(struct buf *out, bool old, bool keep)
+{
+    if (!keep)
+        ADD(out, "Connection: close\r\n");
+    else if (old)
+        ADD(out, "Connection: keep-alive\r\n");
+}
+
+static void add_status(struct buf *out, unsigned status, struct str reason)
+{
+    ADD(out, "HTTP/1.1 ");
+    add_number(out, status);
+    ADD(out, " ");
+    if (!str_has_control(reason))
+        add(out, reason);
+    ADD(out, "\r\n");
+}
+
+bool http_forward_answer(struct buf *out, const struct http_head *h,
+                         const struct http_answer_setup *setup)
+{
+    add_status(out, h->status, h->reason);
+    for (size_t i = 0; i < h->field_count; i++)
+        if (!h->fields[i].nominated)
+            add_answer_field(out, &h->fields[i], setup);
+    add(out, setup->fields);
+    if (setup->framing == HTTP_CHUNKED)
+        ADD(out, "Transfer-Encoding: chunked\r\n");
+    else if (setup->framing != HTTP_UNTIL_CLOSE && h->has_length && h->status >= 200 &&
+             h->status != 204)
+        add_length(out, h->length);
+    if (h->status == 101) {
+        ADD(out, "Connection: Upgrade\r\nUpgrade: ");
+        add(out, h->upgrade);
+        ADD(out, "\r\n");
+    } else if (h->status >= 200) {
+        add_connection(out, setup->old, setup->keep);
+    }
+    ADD(out, "\r\n");
+    return !out->full;
+}
+
+/* ---- the rest ---- */
+
+bool http_forward_trailers(struct buf *out, struct str section)
+{
+    struct http_head h;
+    if (section.n && !http_head_trailers(&h, section))
+        return false;
+    for (size_t i = 0; section.n && i < h.field_count; i++)
+        if (h.fields[i].id == HTTP_FIELD_OTHER &&
+            !memchr(h.fields[i].name.p, '_', h.fields[i].name.n))
+            add_field(out, h.fields[i].name, h.fields[i].value);
+    ADD(out, "\r\n");
+    return !out->full;
+}
+
+bool http_forward_own(struct buf *out, unsigned status, struct str fields, size_t length,
+                      const char *date, bool old, bool keep)
+{
+    add_status(out, status, str_of(http_status_words(status)));
+    add_text(out, "Date", date);
+    add(out, fields);
+    if (status >= 200 && status != 204 && status != 304)
+        add_length(out, length);
+    add_connection(out, old, keep);
+    ADD(out, "\r\n");
+    return !out->full;
+}
