@@ -42,9 +42,11 @@ struct client;
 struct node;
 
 enum client_phase {
-    CLIENT_TALKS, /* not logged in, and no login is under way */
-    CLIENT_ASKS,  /* a login is being looked up, or waits for `hold`: nothing has begun yet */
-    CLIENT_SERVED /* on its way to a node, or there */
+    CLIENT_TALKS,  /* not logged in, and no login is under way */
+    CLIENT_ASKS,   /* a login is being looked up, or waits for `hold` or a place: nothing has begun
+                      yet */
+    CLIENT_SERVED, /* talking to a node, or there */
+    CLIENT_LEAVES  /* all is over, but for our last words on their way */
 };
 
 /* What an engine has to tell of a client, for people. */

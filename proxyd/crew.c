@@ -11,8 +11,7 @@
 #include <string.h>
 
 enum {
-    MEMBERS_MAX = 512, /* with those that are on their way out */
-    LOOK = 500,        /* ms between two looks at the clocks */
+    LOOK = 500, /* ms between two looks at the clocks */
     BUSY = 75,
     IDLE = 40, /* per cent of the time */
     BUSY_LOOKS = 2,
@@ -25,7 +24,7 @@ struct member {
 };
 
 static struct {
-    struct member list[MEMBERS_MAX]; /* the running ones first */
+    struct member list[CREW_MAX]; /* the running ones first */
     unsigned count, running;
     unsigned busy_looks, idle_looks;
     uint64_t looked; /* ns */
@@ -62,7 +61,7 @@ static bool begin(struct member *m, bool checks)
 
 static bool grow(void)
 {
-    if (crew.running == MEMBERS_MAX)
+    if (crew.running == CREW_MAX)
         return false;
     struct member *m = &crew.list[crew.running];
     if (crew.running == crew.count) {
@@ -167,6 +166,21 @@ void crew_serve(uv_loop_t *loop, struct config *config, struct listen_set *set)
     crew.started = true;
     uv_timer_init(loop, &crew.timer);
     uv_timer_start(&crew.timer, look, LOOK, LOOK);
+}
+
+size_t crew_workers(struct worker *list[CREW_MAX])
+{
+    for (unsigned i = 0; i < crew.count; i++)
+        list[i] = crew.list[i].worker;
+    return crew.count;
+}
+
+bool crew_has(const struct worker *w)
+{
+    for (unsigned i = 0; i < crew.count; i++)
+        if (crew.list[i].worker == w)
+            return true;
+    return false;
 }
 
 void crew_retire(void (*done)(void))

@@ -15,6 +15,12 @@
  */
 void crew_serve(uv_loop_t *loop, struct config *config, struct listen_set *set);
 
+/* All workers, those on their way out too; how many there are. And whether W still is one of them:
+ * a pointer to one that is not must not be used. */
+enum { CREW_MAX = 512 };
+size_t crew_workers(struct worker *list[CREW_MAX]);
+bool crew_has(const struct worker *w);
+
 /* Accepts no more; each worker ends with its last session, and DONE is called when all have. */
 void crew_retire(void (*done)(void));
 

@@ -2,6 +2,7 @@
  *
  * proxyd: arguments, start, privileges, signals, reload, end. The main thread serves nobody itself:
  * it tells the crew of workers what to serve (crew.h) and watches the map files (map_watch.h). */
+#include "admin/control.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include "config.h"
@@ -12,6 +13,7 @@
 #include "node.h"
 #include "notify.h"
 #include "stats.h"
+#include "version.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -26,7 +28,6 @@
 #include <unistd.h>
 #include <uv.h>
 
-#define VERSION      "0.1.0"
 #define DEFAULT_PATH "/etc/proxyd/conf.d"
 #define POOL_SIZE    "8" /* threads of the pool: for files, names and passwords */
 
@@ -139,22 +140,37 @@ static int drop_privileges(const struct config *config)
 /* ---- configurations ---- */
 
 /* A target that stays the same is left open: who we have become might not be allowed to open it. */
-static bool open_log(const struct config *config)
+static bool open_log(const struct config *config, struct problems *problems)
 {
     const struct config *old = proxyd.config;
     bool same = old && strcmp(old->log.target, config->log.target) == 0 &&
                 old->log.format == config->log.format;
     int error = same ? 0 : log_open(config->log.target, config->log.format);
     if (error)
-        log_message(LOG_LEVEL_ERROR, "config", "cannot open the log %s: %s", config->log.target,
-                    strerror(error));
+        problem_error(problems, (struct place){0}, "cannot open the log %s: %s", config->log.target,
+                      strerror(error));
     else
         log_set_levels(config->log.level, config->log.events, config->log.event_count);
     return error == 0;
 }
 
-/* CONFIG and SET take effect, for new sessions. */
-static void adopt(struct config *config, struct listen_set *set)
+/* The socket for proxyctl that CONFIG wants: the one in use, where it is the same. */
+static struct control_socket *open_control(const struct config *config, struct problems *problems)
+{
+    struct control_socket *old = control_socket();
+    if (control_socket_is_for(old, config))
+        return old;
+    if (!control_socket_is_at(old, config))
+        return control_socket_open(config, -1, problems);
+    int fd = fcntl(control_socket_fd(old), F_DUPFD_CLOEXEC, 0);
+    struct control_socket *socket = control_socket_open(config, fd, problems);
+    if (socket)
+        control_socket_hand_over(old);
+    return socket;
+}
+
+/* CONFIG, SET and CONTROL take effect, for new sessions. */
+static void adopt(struct config *config, struct listen_set *set, struct control_socket *control)
 {
     if (proxyd.config)
         config_unref(proxyd.config);
@@ -166,6 +182,7 @@ static void adopt(struct config *config, struct listen_set *set)
     crew_serve(&proxyd.loop, config, set);
     map_watch_stop(proxyd.watch);
     proxyd.watch = map_watch_start(&proxyd.loop, config);
+    control_serve(config, control);
 }
 
 /* In the thread pool. */
@@ -175,12 +192,14 @@ static void load(uv_work_t *work)
     proxyd.loaded = config_load(proxyd.path, &proxyd.problems);
 }
 
-static void start_reload(void);
+static bool start_reload(void);
 
-static void reload_ended(void)
+static void reload_ended(bool good)
 {
     proxyd.reload.data = NULL;
     notify("READY=1");
+    control_reload_ends(good, &proxyd.problems);
+    problems_free(&proxyd.problems);
     if (proxyd.reload_again)
         start_reload();
 }
@@ -194,40 +213,56 @@ static void settle(uv_timer_t *timer)
     listen_set_unref(proxyd.retiring);
     proxyd.retiring = NULL;
     log_message(LOG_LEVEL_INFO, "config", "reloaded");
-    reload_ended();
+    reload_ended(true);
+}
+
+/* Opens what CONFIG names beside what is open already, and takes it all into use; false where that
+ * cannot be. */
+static bool take(struct config *config, struct problems *problems)
+{
+    struct listen_set *set = listen_set_open(config, proxyd.set, problems);
+    if (!set)
+        return false;
+    struct control_socket *control = open_control(config, problems);
+    if (problems->errors == 0 && open_log(config, problems)) {
+        config_share_maps(config, proxyd.config);
+        adopt(config, set, control);
+        return true;
+    }
+    if (control != control_socket())
+        control_socket_close(control);
+    listen_set_unref(set);
+    return false;
 }
 
 static void loaded(uv_work_t *work, int status)
 {
     struct config *config = proxyd.loaded;
-    struct listen_set *set = NULL;
     (void)work;
     (void)status;
-    if (config && !proxyd.ending)
-        set = listen_set_open(config, proxyd.set, &proxyd.problems);
+    bool good = config && !proxyd.ending && take(config, &proxyd.problems);
     log_problems(&proxyd.problems);
-    problems_free(&proxyd.problems);
-    if (set && open_log(config)) {
-        config_share_maps(config, proxyd.config);
-        adopt(config, set);
+    if (good) {
         uv_timer_start(&proxyd.settle, settle, 0, 5);
         return;
     }
     if (config)
         config_unref(config);
-    listen_set_unref(set);
     log_message(LOG_LEVEL_ERROR, "config", "not reloaded: the old configuration stays in use");
-    reload_ended();
+    reload_ended(false);
 }
 
-static void start_reload(void)
+/* Soon; false: the process ends. */
+static bool start_reload(void)
 {
     proxyd.reload_again = proxyd.reload.data != NULL;
     if (proxyd.reload_again || proxyd.ending)
-        return;
+        return !proxyd.ending;
     notify("RELOADING=1");
+    control_reload_begins();
     proxyd.reload.data = &proxyd;
     uv_queue_work(&proxyd.loop, &proxyd.reload, load, loaded);
+    return true;
 }
 
 /* ---- signals ---- */
@@ -305,6 +340,7 @@ static void close_handle(uv_handle_t *handle, void *arg)
 
 static void clean_up(void)
 {
+    control_stop();
     map_watch_stop(proxyd.watch);
     while (map_watch_active())
         uv_run(&proxyd.loop, UV_RUN_ONCE);
@@ -316,45 +352,64 @@ static void clean_up(void)
     log_message(LOG_LEVEL_INFO, "stop", "ended");
 }
 
+/* What is open before we become somebody else. */
+struct beginning {
+    struct config *config;
+    struct listen_set *set;
+    struct control_socket *control;
+};
+
+static int open_all(struct beginning *b, struct problems *problems)
+{
+    b->config = config_load(proxyd.path, problems);
+    if (!b->config)
+        return EX_CONFIG;
+    b->set = listen_set_open(b->config, NULL, problems);
+    if (b->set)
+        b->control = open_control(b->config, problems);
+    if (problems->errors)
+        return EX_UNAVAILABLE;
+    return open_log(b->config, problems) ? EX_OK : EX_CONFIG;
+}
+
 /* Reads the configuration and opens all that it names; an exit status. */
-static int begin(struct config **config, struct listen_set **set)
+static int begin(struct beginning *b)
 {
     struct problems problems = {0};
-    *config = config_load(proxyd.path, &problems);
-    *set = *config ? listen_set_open(*config, NULL, &problems) : NULL;
+    int status = open_all(b, &problems);
     problems_print(&problems, stderr);
     problems_free(&problems);
-    if (!*config)
-        return EX_CONFIG;
-    if (!*set)
-        return EX_UNAVAILABLE;
-    return open_log(*config) ? drop_privileges(*config) : EX_CONFIG;
+    if (status == EX_OK)
+        status = drop_privileges(b->config);
+    if (status == EX_OK)
+        return status;
+    if (b->config)
+        config_unref(b->config);
+    listen_set_unref(b->set);
+    control_socket_close(b->control);
+    return status;
 }
 
 static int serve(void)
 {
-    struct config *config;
-    struct listen_set *set;
+    struct beginning b = {0};
     unsigned limit = raise_descriptor_limit();
     grow_descriptor_table(limit);
     protect_memory();
     ignore_signals();
     setenv("UV_THREADPOOL_SIZE", POOL_SIZE, 0);
-    int status = begin(&config, &set);
-    if (status != EX_OK) {
-        if (config)
-            config_unref(config);
-        listen_set_unref(set);
+    int status = begin(&b);
+    if (status != EX_OK)
         return status;
-    }
     protect_memory(); /* becoming somebody else has undone it */
     set_session_limit(limit);
-    warn_of_low_limit(config, limit);
+    warn_of_low_limit(b.config, limit);
     uv_loop_init(&proxyd.loop);
     uv_timer_init(&proxyd.loop, &proxyd.grace);
     uv_timer_init(&proxyd.loop, &proxyd.settle);
     catch_signals();
-    adopt(config, set);
+    control_start(&proxyd.loop, start_reload);
+    adopt(b.config, b.set, b.control);
     log_message(LOG_LEVEL_INFO, "start", "proxyd " VERSION " serves %s", proxyd.path);
     notify("READY=1");
     uv_run(&proxyd.loop, UV_RUN_DEFAULT);

@@ -540,7 +540,7 @@ static const char *waited_in_vain(const struct node *node)
 static enum session_state do_wait(struct session *s)
 {
     if (s->ticket.state == TICKET_GRANTED)
-        return start_link(s);
+        return hold_has(s->login->route.email) ? hold(s) : start_link(s);
     if (s->client.stream.hung_up)
         return session_end(s, REASON_CLIENT_CLOSED, "while waiting for the node");
     if (!client_timed_out(&s->client))
@@ -732,9 +732,10 @@ static void tell(const struct client *c, struct client_told *told)
         [SESSION_LOGIN] = "login",     [SESSION_CARRY] = "carrying", [SESSION_DRAIN] = "leaving",
         [SESSION_END] = "ended"};
     const struct session *s = OUTER(c, session, client);
-    told->phase = s->state < SESSION_ROUTE  ? CLIENT_TALKS
-                  : s->state < SESSION_WAIT ? CLIENT_ASKS
-                                            : CLIENT_SERVED;
+    told->phase = s->state < SESSION_ROUTE   ? CLIENT_TALKS
+                  : s->state < SESSION_LOGIN ? CLIENT_ASKS
+                  : s->state < SESSION_DRAIN ? CLIENT_SERVED
+                                             : CLIENT_LEAVES;
     told->state = words[s->state];
     told->bytes_in = s->up.bytes;
     told->bytes_out = s->down.bytes;

@@ -5,6 +5,7 @@
 #include "admin/control_request.h"
 
 #include "base/mem.h"
+#include "option.h"
 
 #include <jansson.h>
 #include <stdarg.h>
@@ -74,6 +75,11 @@ bool control_command_find(const char *name, enum control_command *command)
             return true;
         }
     return false;
+}
+
+bool control_duration(const char *text, uint64_t *ms)
+{
+    return option_duration.number(text, ms);
 }
 
 /* ---- what a request has ---- */

@@ -49,6 +49,10 @@ const char *control_command_name(enum control_command command);
 /* Finds the command called NAME; false: there is none. */
 bool control_command_find(const char *name, enum control_command *command);
 
+/* Reads a duration as the configuration has them (500ms, 5s, 10m, 1h) into ms; false: it is none.
+ */
+bool control_duration(const char *text, uint64_t *ms);
+
 /* Whether R is what its command takes; if not, ERROR says why. */
 bool control_request_check(const struct control_request *r, char error[CONTROL_ERROR]);
 

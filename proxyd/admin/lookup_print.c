@@ -1,72 +1,17 @@
 /* SPDX-License-Identifier: ISC
  *
  * What a lookup has found, in lines for people and in JSON for scripts: see lookup.h. Every line
- * goes through `say`, which leaves nothing in it that a terminal would act on. */
+ * goes through text_say, which leaves nothing in it that a terminal would act on. */
 #include "admin/lookup.h"
+#include "admin/text.h"
 
 #include <jansson.h>
 #include <limits.h>
-#include <locale.h>
-#include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
-#include <wchar.h>
-#include <wctype.h>
 
 static const char malformed[] = "a login that is empty, longer than 255 bytes or has a control "
                                 "character is never looked up";
-
-/* ---- text ---- */
-
-/* TEXT, with bytes in hex as DNs and filters have them (RFC 4514, 4515) for what is no printable
- * character. */
-static void put(FILE *out, const char *text)
-{
-    for (size_t n = strlen(text); n;) {
-        wchar_t character;
-        mbstate_t state = {0};
-        size_t size = mbrtowc(&character, text, n, &state);
-        if (size <= n && iswprint((wint_t)character)) {
-            fwrite(text, 1, size, out);
-        } else {
-            fprintf(out, "\\%02x", (unsigned char)*text);
-            size = 1;
-        }
-        text += size;
-        n -= size;
-    }
-}
-
-/* One line. */
-static void say(FILE *out, const char *format, ...) __attribute__((format(printf, 2, 3)));
-
-static void say(FILE *out, const char *format, ...)
-{
-    char *text;
-    va_list args;
-    va_start(args, format);
-    if (vasprintf(&text, format, args) < 0)
-        abort();
-    va_end(args);
-    put(out, text);
-    putc('\n', out);
-    free(text);
-}
-
-/* Characters are UTF-8, for this thread while it prints. Not for the process: what the regular
- * expressions of maps mean must not depend on it. Returns what was. */
-static locale_t use_utf8(void)
-{
-    locale_t utf8 = newlocale(LC_CTYPE_MASK, "C.UTF-8", (locale_t)0);
-    return uselocale(utf8);
-}
-
-static void use_again(locale_t old)
-{
-    locale_t utf8 = uselocale(old);
-    if (utf8 != old)
-        freelocale(utf8);
-}
 
 /* ---- words ---- */
 
@@ -172,20 +117,20 @@ static void say_directory(FILE *out, const struct map_report *r)
     double milliseconds = (double)r->took / 1e6;
     char *name, *value;
     if (r->server[0])
-        say(out, ROW "%s (%.1f ms)", "server", r->server, milliseconds);
+        text_say(out, ROW "%s (%.1f ms)", "server", r->server, milliseconds);
     else if (r->took)
-        say(out, ROW "none answered (%.1f ms)", "server", milliseconds);
+        text_say(out, ROW "none answered (%.1f ms)", "server", milliseconds);
     if (r->dn[0])
-        say(out, ROW "%s", "dn", r->dn);
+        text_say(out, ROW "%s", "dn", r->dn);
     while (next_attribute(&rest, &name, &value)) {
-        say(out, ROW "%s", name, value);
+        text_say(out, ROW "%s", name, value);
         free(name);
         free(value);
     }
     if (r->search_command[0])
-        say(out, "    %s", r->search_command);
+        text_say(out, "    %s", r->search_command);
     if (r->bind_command[0])
-        say(out, "    %s", r->bind_command);
+        text_say(out, "    %s", r->bind_command);
 }
 
 static void say_maps(FILE *out, const struct lookup_answer *a)
@@ -197,11 +142,11 @@ static void say_maps(FILE *out, const struct lookup_answer *a)
     for (size_t i = 0; i < a->service->map_count; i++) {
         const char *name = a->service->maps[i]->name;
         if (i >= a->report_count) {
-            say(out, "map %s (%s): not asked", name, type_of(a, i));
+            text_say(out, "map %s (%s): not asked", name, type_of(a, i));
             continue;
         }
         const struct map_report *r = &a->reports[i];
-        say(out, "map %s (%s): %s: %s", name, type_of(a, i), results[r->result], r->why);
+        text_say(out, "map %s (%s): %s: %s", name, type_of(a, i), results[r->result], r->why);
         say_directory(out, r);
     }
 }
@@ -212,8 +157,8 @@ static void say_password(FILE *out, const struct lookup_answer *a)
                                           [LOOKUP_PASSWORD_WRONG] = "wrong",
                                           [LOOKUP_PASSWORD_UNCHECKED] = "cannot be checked here"};
     if (a->password != LOOKUP_PASSWORD_NONE)
-        say(out, "password: %s%s%s", results[a->password], a->password_why ? ": " : "",
-            a->password_why ? a->password_why : "");
+        text_say(out, "password: %s%s%s", results[a->password], a->password_why ? ": " : "",
+                 a->password_why ? a->password_why : "");
 }
 
 static void say_tls(FILE *out, const struct config_service *service)
@@ -221,77 +166,56 @@ static void say_tls(FILE *out, const struct config_service *service)
     const char *verified = service->backend.tls_mode == TLS_NONE ? ""
                            : service->backend.verify             ? ", certificate verified"
                                                                  : ", certificate not verified";
-    say(out, ROW "%s%s", "tls", tls_of(service), verified);
+    text_say(out, ROW "%s%s", "tls", tls_of(service), verified);
 }
 
 static void say_route(FILE *out, const struct lookup_answer *a)
 {
     if (!a->host) {
-        say(out, "no route: %s", a->why);
+        text_say(out, "no route: %s", a->why);
         return;
     }
     char *address = address_of(a);
     const char *master = master_of(a->service);
-    say(out, "route: %s%s%s", a->node ? a->node : "", a->node ? " at " : "", address);
+    text_say(out, "route: %s%s%s", a->node ? a->node : "", a->node ? " at " : "", address);
     say_tls(out, a->service);
-    say(out, ROW "%s", "login", a->login);
+    text_say(out, ROW "%s", "login", a->login);
     if (master)
-        say(out, ROW "%s", "master user", master);
+        text_say(out, ROW "%s", "master user", master);
     if (a->hold)
-        say(out, ROW "%s: new logins wait for its end, %.10g s at most", "hold", a->why,
-            (double)a->service->backend.queue_timeout / 1e3);
+        text_say(out, ROW "%s: new logins wait for its end, %.10g s at most", "hold", a->why,
+                 (double)a->service->backend.queue_timeout / 1e3);
     if (a->failover)
-        say(out, ROW "%s", "failover", "no map knows the login");
+        text_say(out, ROW "%s", "failover", "no map knows the login");
     free(address);
 }
 
 static void say_answer(FILE *out, const struct lookup_answer *a)
 {
     char *told = told_of(a);
-    say(out, "service %s, login %s", a->service->name, a->lookup->typed);
+    text_say(out, "service %s, login %s", a->service->name, a->lookup->typed);
     say_maps(out, a);
     say_password(out, a);
     say_route(out, a);
     if (told)
-        say(out, "the client is told: %s", told);
+        text_say(out, "the client is told: %s", told);
     free(told);
 }
 
 void lookup_print_text(const struct lookup *l, FILE *out)
 {
-    locale_t old = use_utf8();
+    locale_t old = text_begin();
     if (l->login.malformed)
-        say(out, "%s", malformed);
+        text_say(out, "%s", malformed);
     for (size_t i = 0; i < l->count; i++) {
         if (i)
             putc('\n', out);
         say_answer(out, &l->answers[i]);
     }
-    use_again(old);
+    text_end(old);
 }
 
 /* ---- for scripts ---- */
-
-static json_t *json_escaped(const char *text)
-{
-    char *escaped = NULL;
-    size_t size;
-    FILE *out = open_memstream(&escaped, &size);
-    put(out, text);
-    fclose(out);
-    json_t *string = json_string(escaped);
-    free(escaped);
-    return string;
-}
-
-/* null for what is not there; JSON has no bytes that are no UTF-8. */
-static json_t *json_text(const char *text)
-{
-    if (!text || !*text)
-        return json_null();
-    json_t *string = json_string(text);
-    return string ? string : json_escaped(text);
-}
 
 static json_t *json_attributes(const struct map_report *r)
 {
@@ -304,7 +228,7 @@ static json_t *json_attributes(const struct map_report *r)
             values = json_array();
             json_object_set_new(object, name, values);
         }
-        json_array_append_new(values, json_text(value));
+        json_array_append_new(values, text_json(value));
         free(name);
         free(value);
     }
@@ -313,13 +237,13 @@ static json_t *json_attributes(const struct map_report *r)
 
 static void set_directory(json_t *object, const struct map_report *r)
 {
-    json_object_set_new(object, "server", json_text(r->server));
+    json_object_set_new(object, "server", text_json(r->server));
     json_object_set_new(object, "milliseconds", json_real((double)r->took / 1e6));
     json_object_set_new(object, "cached", json_boolean(r->cached));
-    json_object_set_new(object, "dn", json_text(r->dn));
+    json_object_set_new(object, "dn", text_json(r->dn));
     json_object_set_new(object, "attributes", json_attributes(r));
-    json_object_set_new(object, "ldapsearch", json_text(r->search_command));
-    json_object_set_new(object, "ldapwhoami", json_text(r->bind_command));
+    json_object_set_new(object, "ldapsearch", text_json(r->search_command));
+    json_object_set_new(object, "ldapwhoami", text_json(r->bind_command));
 }
 
 static json_t *json_map(const struct lookup_answer *a, size_t i)
@@ -330,10 +254,10 @@ static json_t *json_map(const struct lookup_answer *a, size_t i)
                                           [MAP_TEMPORARY] = "temporary_failure"};
     json_t *object = json_object();
     const struct map_report *r = i < a->report_count ? &a->reports[i] : NULL;
-    json_object_set_new(object, "map", json_text(a->service->maps[i]->name));
-    json_object_set_new(object, "type", json_text(type_of(a, i)));
+    json_object_set_new(object, "map", text_json(a->service->maps[i]->name));
+    json_object_set_new(object, "type", text_json(type_of(a, i)));
     json_object_set_new(object, "result", json_string(r ? results[r->result] : "not_asked"));
-    json_object_set_new(object, "reason", json_text(r ? r->why : NULL));
+    json_object_set_new(object, "reason", text_json(r ? r->why : NULL));
     if (r && r->search_command[0])
         set_directory(object, r);
     return object;
@@ -352,12 +276,12 @@ static json_t *json_route(const struct lookup_answer *a)
     if (!a->host)
         return json_null();
     json_t *object = json_object();
-    json_object_set_new(object, "node", json_text(a->node));
-    json_object_set_new(object, "host", json_text(a->host));
+    json_object_set_new(object, "node", text_json(a->node));
+    json_object_set_new(object, "host", text_json(a->host));
     json_object_set_new(object, "port", a->port ? json_integer(a->port) : json_null());
     json_object_set_new(object, "tls", json_string(tls_of(a->service)));
-    json_object_set_new(object, "login", json_text(a->login));
-    json_object_set_new(object, "master_user", json_text(master_of(a->service)));
+    json_object_set_new(object, "login", text_json(a->login));
+    json_object_set_new(object, "master_user", text_json(master_of(a->service)));
     json_object_set_new(object, "hold", json_boolean(a->hold));
     json_object_set_new(object, "failover", json_boolean(a->failover));
     return object;
@@ -371,28 +295,28 @@ static json_t *json_answer(const struct lookup_answer *a)
                                             [LOOKUP_PASSWORD_UNCHECKED] = "unchecked"};
     json_t *object = json_object();
     char *told = told_of(a);
-    json_object_set_new(object, "service", json_text(a->service->name));
+    json_object_set_new(object, "service", text_json(a->service->name));
     json_object_set_new(object, "maps", json_maps(a));
-    json_object_set_new(object, "password", json_text(passwords[a->password]));
-    json_object_set_new(object, "password_reason", json_text(a->password_why));
+    json_object_set_new(object, "password", text_json(passwords[a->password]));
+    json_object_set_new(object, "password_reason", text_json(a->password_why));
     json_object_set_new(object, "route", json_route(a));
-    json_object_set_new(object, "reason", json_text(a->why));
-    json_object_set_new(object, "client_told", json_text(told));
+    json_object_set_new(object, "reason", text_json(a->why));
+    json_object_set_new(object, "client_told", text_json(told));
     free(told);
     return object;
 }
 
 void lookup_print_json(const struct lookup *l, FILE *out)
 {
-    locale_t old = use_utf8();
+    locale_t old = text_begin();
     json_t *object = json_object(), *services = json_array();
-    json_object_set_new(object, "login", json_text(l->typed));
+    json_object_set_new(object, "login", text_json(l->typed));
     json_object_set_new(object, "services", services);
-    json_object_set_new(object, "reason", json_text(l->login.malformed ? malformed : NULL));
+    json_object_set_new(object, "reason", text_json(l->login.malformed ? malformed : NULL));
     for (size_t i = 0; i < l->count; i++)
         json_array_append_new(services, json_answer(&l->answers[i]));
     json_dumpf(object, out, JSON_INDENT(2) | JSON_REAL_PRECISION(6));
     putc('\n', out);
     json_decref(object);
-    use_again(old);
+    text_end(old);
 }

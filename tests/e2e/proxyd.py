@@ -19,6 +19,7 @@ from wire import PATIENCE, Wire, free_port, matches
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 BINARY = os.path.abspath(os.environ.get('PROXYD') or os.path.join(ROOT, 'build', 'proxyd'))
+CONTROL = os.path.join(os.path.dirname(BINARY), 'proxyctl')
 
 # The passwords of all tests. None of them may ever be seen in a log.
 SECRETS = PASSWORD, WRONG, MASTER, TOKEN, UTF8 = 's3cret-word', 'wr0ng-word', 'm4ster-word', 't0ken-word', 'pä55-wörd'
@@ -58,6 +59,7 @@ class Proxyd:
         os.makedirs(folder, exist_ok=True)
         self.folder, self.authority, self.files_limit = folder, authority, files_limit
         self.port = {name + end: free_port() for name in SERVICES for end in ('', 's')}
+        self.control = os.path.join(folder, 'control.sock')
         self.map_file = self.write('users.map', users)
         self.sections = sections
         self.configure()
@@ -81,7 +83,8 @@ class Proxyd:
         """Writes the configuration anew, with MORE merged into what the constructor got."""
         certificate, key = self.authority.server
         self.config = {
-            'global': {'hostname': 'mail.example.org', 'user': 'root', 'shutdown_grace': '1s'},
+            'global': {'hostname': 'mail.example.org', 'user': 'root', 'shutdown_grace': '1s',
+                       'control_socket': self.control},
             'tls': {'certificate': certificate, 'key': key},
             'maps': {'local': {'type': 'file', 'path': self.map_file}},
             'services': {}}
@@ -193,6 +196,17 @@ class Proxyd:
     def status(self, name):
         with open(f'/proc/{self.process.pid}/status') as file:
             return next(line.split(':', 1)[1].strip() for line in file if line.startswith(name + ':'))
+
+    def order(self, *args, status=0):
+        """What proxyctl prints; it has to exit with STATUS."""
+        done = subprocess.run([CONTROL, '-s', self.control, *args], capture_output=True, text=True, timeout=60,
+                              stdin=subprocess.DEVNULL)
+        assert done.returncode == status, f'{args} exited with {done.returncode}: {done.stdout}{done.stderr}'
+        return done.stdout if status == 0 else done.stderr
+
+    def ask(self, *args):
+        """What proxyctl answers, in JSON."""
+        return json.loads(self.order('--json', *args))
 
     # ---- the log ----
 
