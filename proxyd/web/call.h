@@ -32,7 +32,7 @@ struct call {
     struct post post;
     size_t seen, head_size;
     uint64_t deadline;
-    bool is_head, is_idempotent, answered;
+    bool is_head, is_idempotent, sent, answered;
 };
 
 /* Asks the node of ROUTE, on account of CLIENT: START is the request line ("GET /login HTTP/1.1"),
