@@ -587,14 +587,21 @@ static bool is_code(struct str word)
     return word.n > 0 && word.n <= 40;
 }
 
-/* How the node refused, for the log: the codes of its answer, which in IMAP stands behind untagged
- * lines. Its text might repeat what it was told, the password in whatever form among it; the client
- * gets that, and the log does not. */
+/* Whether LINE stands before the one that answers: untagged in IMAP, "535-..." in SMTP. */
+static bool is_prelude(struct str line)
+{
+    return str_starts(line, "* ") ||
+           (line.n > 3 && line.p[3] == '-' && *line.p >= '0' && *line.p <= '9');
+}
+
+/* How the node refused, for the log: the codes of the line that answers. Its text might repeat what
+ * it was told, the password in whatever form among it; the client gets that, and the log does not.
+ */
 static const char *node_words(const struct login *l, char *text, size_t size)
 {
     struct str rest = buf_str(&l->link.back.reply), line = rest;
     size_t used;
-    while (str_line(rest, &line, &used) && str_starts(line, "* "))
+    while (str_line(rest, &line, &used) && is_prelude(line))
         rest = (struct str){rest.p + used, rest.n - used};
     struct str status = str_word(&line), code = str_word(&line);
     if (!is_code(status))
