@@ -161,6 +161,25 @@ static void check_plaintext(struct service_check *s)
                         service->name);
 }
 
+/* What is announced must not break the answer it stands in. */
+static void check_capabilities(struct service_check *s)
+{
+    const char *text = s->service->capabilities;
+    const struct protocol *protocol = s->service->protocol;
+    struct yaml_node *node = config_check_at(s->node, "capabilities");
+    if (!text || !protocol)
+        return;
+    char separator = strchr(text, ',') ? protocol->separator : ' ';
+    if (strlen(text) >= PROTO_CAPABILITIES_MAX)
+        option_error(node, s->c->problems, "capabilities must be shorter than %d bytes",
+                     PROTO_CAPABILITIES_MAX);
+    struct str rest = str_of(text);
+    for (struct str entry; (entry = proto_entry(&rest, separator)).n;)
+        if (!proto_is_capability(entry, protocol->separator))
+            option_error(node, s->c->problems, "capabilities: '%.*s' is none",
+                         (int)(entry.n < 60 ? entry.n : 60), entry.p);
+}
+
 /* ---- where they go ---- */
 
 static size_t find_map(const struct config *config, const char *name, struct option_near *near)
@@ -311,6 +330,7 @@ void config_check_services(struct config_checking *c)
         if (is_of(service, ENGINE_SESSION)) {
             check_mechanisms(&s);
             check_plaintext(&s);
+            check_capabilities(&s);
             check_master(&s);
         }
         if (is_of(service, ENGINE_WEB))

@@ -16,7 +16,6 @@
 
 enum {
     NODES_MAX = 4096,        /* in a group */
-    CAPABILITIES_MAX = 4096, /* bytes */
     ADDRESSES_FRESH = 30000, /* ms until a name is resolved again */
     FAILURE_FRESH = 1000,    /* ms for which a resolver's error is not asked about again */
     CHECKS_UNUSED = 60       /* of a node that only a map names, after its last session */
@@ -338,7 +337,7 @@ static const char *keep_text(struct str text)
 
 static void merge_capabilities(struct node_group *g)
 {
-    char space[CAPABILITIES_MAX];
+    char space[PROTO_CAPABILITIES_MAX];
     struct buf out;
     const char *first = any_capabilities(g);
     if (!first)
@@ -580,7 +579,7 @@ static void log_health(const struct node *node, const char *error)
 
 static void set_capabilities(struct node *node, struct str announced)
 {
-    char space[CAPABILITIES_MAX];
+    char space[PROTO_CAPABILITIES_MAX];
     struct buf out;
     buf_init(&out, space, sizeof space, sizeof space);
     proto_filter(node->group->protocol, announced, &out);

@@ -445,8 +445,5 @@ static bool is_hidden(struct str word)
 
 bool imap_announce(struct str word)
 {
-    for (size_t i = 0; i < word.n; i++)
-        if (word.p[i] <= ' ' || word.p[i] > '~' || memchr("(){%*\"\\],", word.p[i], 9))
-            return false;
-    return word.n > 0 && !is_hidden(word);
+    return proto_is_capability(word, ' ') && !is_hidden(word);
 }

@@ -15,11 +15,12 @@
 #include "base/buf.h"
 
 enum {
-    PROTO_IN_MAX = 16 * 1024,   /* bytes of input kept before the login, on either side */
-    PROTO_OUT_MAX = 32 * 1024,  /* bytes of answers not yet sent */
-    PROTO_LINE_MAX = 12 * 1024, /* of one line: a token in base64 fits (RFC 4954, 4.: 12,288) */
-    PROTO_TAG_MAX = 64,         /* of an IMAP command's tag */
-    PROTO_HELO_MAX = 255,       /* of an SMTP client's name (RFC 5321, 4.5.3.1.2) */
+    PROTO_IN_MAX = 16 * 1024,      /* bytes of input kept before the login, on either side */
+    PROTO_OUT_MAX = 32 * 1024,     /* bytes of answers not yet sent */
+    PROTO_LINE_MAX = 12 * 1024,    /* of one line: a token in base64 fits (RFC 4954, 4.: 12,288) */
+    PROTO_TAG_MAX = 64,            /* of an IMAP command's tag */
+    PROTO_CAPABILITIES_MAX = 4096, /* of what is announced */
+    PROTO_HELO_MAX = 255,          /* of an SMTP client's name (RFC 5321, 4.5.3.1.2) */
 };
 
 /* ---- the front ---- */
@@ -202,6 +203,10 @@ bool proto_is_tls(struct str in);
 /* Cuts the next capability off LIST, which has SEPARATOR between or behind them: blanks around one
  * do not count. Empty at the end. */
 struct str proto_entry(struct str *list, char separator);
+
+/* Whether ENTRY can stand in a list with SEPARATOR, and in an answer: it is no end of either. With
+ * blanks between them it has to be an atom of IMAP. */
+bool proto_is_capability(struct str entry, char separator);
 
 /* Whether ENTRY (in any case) is in LIST. */
 bool proto_has(struct str list, char separator, struct str entry);

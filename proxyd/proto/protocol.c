@@ -234,6 +234,15 @@ struct str proto_entry(struct str *list, char separator)
     return entry;
 }
 
+bool proto_is_capability(struct str entry, char separator)
+{
+    for (size_t i = 0; i < entry.n; i++)
+        if (entry.p[i] < ' ' || entry.p[i] > '~' ||
+            (separator == ' ' && memchr(" (){%*\"\\],", entry.p[i], 10)))
+            return false;
+    return entry.n && entry.p[0] != '.'; /* alone in a line it ends POP3's list */
+}
+
 bool proto_has(struct str list, char separator, struct str entry)
 {
     while (list.n)

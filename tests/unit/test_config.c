@@ -442,6 +442,21 @@ static void refuses_services(void **state)
         "t.yaml:6:19: error: protocol: unknown protocol 'imapp'; did you mean 'imap'?\n");
 }
 
+static void refuses_capabilities_that_are_none(void **state)
+{
+    (void)state;
+    refused(SERVICE("    capabilities: IMAP4rev1 X] AUTH=PLAIN IDLE,ID\n"),
+            "t.yaml:7:19: error: capabilities: 'IDLE,ID' is none\n"
+            "t.yaml:7:19: error: capabilities: 'X]' is none\n");
+    refused(MAPS "services: {pop3: {" PLAIN ", capabilities: \"TOP, ., UIDL X\\xe9\"}}\n",
+            "t.yaml:2:112: error: capabilities: '.' is none\n"
+            "t.yaml:2:112: error: capabilities: 'UIDL X\xc3\xa9' is none\n");
+    config_unref(good(MAPS "services: {pop3: {" PLAIN ", capabilities: TOP UIDL}}\n"));
+    char *text = xasprintf(MAPS "services: {pop3: {" PLAIN ", capabilities: X%04096d}}\n", 1);
+    refused(text, "t.yaml:2:112: error: capabilities must be shorter than 4096 bytes\n");
+    free(text);
+}
+
 #define KEYS "master_user: m, master_password: s3cret"
 
 static void refuses_unsafe_logins(void **state)
@@ -534,8 +549,9 @@ static void prints_what_it_reads_back(void **state)
                "global: {trusted_networks: [127.0.0.0/8, \"::1\"], hostname: no.example.org}\n"
                "nodes: {\"no\": {address: \"[::1]:1\", ports: {imap: 143}}}\n"
                "log: {events: {imap: debug}}\n" SERVICE(
-                   "    authentication: proxy\n    capabilities: \"A \\\"B\\\" # c\"\n"
-                   "    backend: {login: master, tls: implicit, " KEYS "}\n"));
+                   "    authentication: proxy\n"
+                   "    backend: {login: master, tls: implicit, master_user: "
+                   "\"A \\\"B\\\" # c\", master_password: s3cret}\n"));
     char *first = print("t.yaml");
     write_file("again.yaml", first);
     char *second = print("again.yaml");
@@ -544,8 +560,8 @@ static void prints_what_it_reads_back(void **state)
     assert_non_null(strstr(first, "  \"no\":\n    address: \"[::1]:1\"  # t.yaml:2\n"));
     assert_non_null(strstr(first, "      - address: \"127.0.0.1:2143\"  # t.yaml:8\n"));
     assert_non_null(strstr(first, "        certificate: ec.pem  # t.yaml:5\n"));
-    assert_non_null(strstr(first, "    capabilities: \"A \\\"B\\\" # c\"  # t.yaml:11\n"));
-    assert_non_null(strstr(first, "      master_password: \"********\"  # t.yaml:12\n"));
+    assert_non_null(strstr(first, "      master_user: \"A \\\"B\\\" # c\"  # t.yaml:11\n"));
+    assert_non_null(strstr(first, "      master_password: \"********\"  # t.yaml:11\n"));
     assert_null(strstr(first, "s3cret"));
     strip_comments(first);
     strip_comments(second);
@@ -606,6 +622,7 @@ int main(void)
         cmocka_unit_test(refuses_certificates),
         cmocka_unit_test(refuses_all_faults_of_tls_at_once),
         cmocka_unit_test(refuses_services),
+        cmocka_unit_test(refuses_capabilities_that_are_none),
         cmocka_unit_test(refuses_unsafe_logins),
         cmocka_unit_test(refuses_a_master_login_in_the_clear),
         cmocka_unit_test(survives_wrong_forms),
