@@ -30,6 +30,7 @@ struct map_query {
     const char *protocol;
     bool passwords; /* the password is to be checked: so `passwords` are wanted */
     bool fresh;     /* no answer from a cache will do */
+    bool named;     /* an entry for everybody (`*` in a file) does not count */
 
     /* Turns a node as it is written into what it means (a configured node's name into its address,
      * no port into the one that it has for the service), so that equal meanings can be told.

@@ -305,7 +305,7 @@ static const char *find(const struct map_table *t, const struct map_query *query
         key = find_key(t, at, email_size - (size_t)(at - query->email));
     if (!key && email_size <= MAP_LOGIN_MAX)
         key = find_pattern(t, query->email);
-    return key ? key : t->all;
+    return key || query->named ? key : t->all;
 }
 
 const char *map_table_find(const struct map_table *t, const struct map_query *query,

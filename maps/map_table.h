@@ -26,8 +26,9 @@ size_t map_table_count(const struct map_table *table);
 
 /* Answers QUERY. The most exact entry wins: that of the full address, of the login as typed, of the
  * address's @domain, the first pattern that matches the address (none is tried on one of more than
- * MAP_LOGIN_MAX bytes), `*`. Allocates nothing but what regexec(3) does for patterns, and takes its
- * lock. Returns the key of the entry found, in the table's own memory, or NULL: there is none. */
+ * MAP_LOGIN_MAX bytes), `*` unless QUERY is `named`. Allocates nothing but what regexec(3) does for
+ * patterns, and takes its lock. Returns the key of the entry found, in the table's own memory, or
+ * NULL: there is none. */
 const char *map_table_find(const struct map_table *table, const struct map_query *query,
                            struct map_entry *entry);
 

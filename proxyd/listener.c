@@ -6,6 +6,7 @@
 
 #include "base/socket_file.h"
 #include "check.h"
+#include "mail/mail.h"
 #include "session.h"
 #include "web/engine.h"
 
@@ -51,7 +52,7 @@ struct listeners {
 };
 
 static const struct engine *const engines[] = {
-    [ENGINE_SESSION] = &session_engine, [ENGINE_WEB] = &web_engine, [ENGINE_MAIL] = NULL};
+    [ENGINE_SESSION] = &session_engine, [ENGINE_WEB] = &web_engine, [ENGINE_MAIL] = &mail_engine};
 
 static atomic_uint session_limit = UINT_MAX;
 

@@ -563,6 +563,14 @@ void node_count_rejected(struct node *node)
     atomic_fetch_add_explicit(&node->rejected, 1, memory_order_relaxed);
 }
 
+bool node_is_wanted(struct node *node)
+{
+    pthread_mutex_lock(&node->lock);
+    bool wanted = node->waiting > 0;
+    pthread_mutex_unlock(&node->lock);
+    return wanted;
+}
+
 /* ---- health ---- */
 
 static void log_health(const struct node *node, const char *error)

@@ -106,6 +106,9 @@ void node_count_rejected(struct node *node);
  * row make a node down, `rise` successes up again, and let in who waits. */
 void node_checked(struct node *node, const char *error, struct str capabilities);
 
+/* Whether somebody waits for a place there. */
+bool node_is_wanted(struct node *node);
+
 bool node_is_up(const struct node *node);
 
 /* Whether a login of GROUP can find a node: one of those that the configuration names is up, or,

@@ -386,6 +386,7 @@ enum route_result route_start(struct route *r, struct worker *w, const struct co
                   .service = service->name,
                   .protocol = service->protocol->name,
                   .passwords = r->verify,
+                  .named = r->named,
                   .fresh = r->fresh,
                   .meaning = meaning,
                   .context = r},

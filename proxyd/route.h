@@ -33,6 +33,7 @@ struct route_job;
 struct route {
     void (*done)(struct route *route); /* never called from within route_start */
     enum route_check check;
+    bool named;   /* an entry for everybody does not count (maps/map.h) */
     bool explain; /* fill `reports` in */
     bool fresh; /* believe no cache; set by route_start itself when it is asked after ROUTE_HOLD */
     /* ---- the answer */

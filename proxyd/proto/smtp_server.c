@@ -396,6 +396,17 @@ static void skip_chunk(struct smtp_server *s, struct buf *in)
     s->skip -= n;
 }
 
+/* Whether the caller is told what stands in the input. */
+static bool has_slices(enum smtp_want want)
+{
+    return want == SMTP_WANT_MAIL || want == SMTP_WANT_RCPT || want == SMTP_WANT_XCLIENT;
+}
+
+void smtp_server_skip(struct smtp_server *s)
+{
+    s->skip = s->chunk;
+}
+
 enum smtp_want smtp_server_read(struct smtp_server *s, struct buf *in, struct buf *out)
 {
     if (s->setup.early) {
@@ -418,8 +429,10 @@ enum smtp_want smtp_server_read(struct smtp_server *s, struct buf *in, struct bu
         if (!whole)
             return SMTP_WANT_MORE;
         enum smtp_want want = take(s, line, used < buf_len(in), out);
-        if (want != SMTP_WANT_WAIT)
+        if (has_slices(want))
             s->used = (uint32_t)used;
+        else if (want != SMTP_WANT_WAIT)
+            buf_take(in, (uint32_t)used);
         if (want != SMTP_WANT_MORE)
             return want;
     }

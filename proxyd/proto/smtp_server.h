@@ -76,6 +76,9 @@ void smtp_server_start(struct smtp_server *s, const struct smtp_server_setup *se
 /* Takes commands from IN, answers in OUT. */
 enum smtp_want smtp_server_read(struct smtp_server *s, struct buf *in, struct buf *out);
 
+/* Passes over the chunk that was told last. */
+void smtp_server_skip(struct smtp_server *s);
+
 /* The transaction is over, whichever way: MAIL may come. */
 void smtp_server_end(struct smtp_server *s);
 

@@ -24,7 +24,7 @@ CONTROL = os.path.join(os.path.dirname(BINARY), 'proxyctl')
 # The passwords of all tests. None of them may ever be seen in a log.
 SECRETS = PASSWORD, WRONG, MASTER, TOKEN, UTF8 = 's3cret-word', 'wr0ng-word', 'm4ster-word', 't0ken-word', 'pä55-wörd'
 
-SERVICES = 'imap', 'pop3', 'submission', 'sieve'
+SERVICES = 'imap', 'pop3', 'submission', 'sieve', 'smtp', 'lmtp'
 
 
 def merge(into, more):
@@ -52,8 +52,8 @@ def fits(fields, event, wanted):
 class Proxyd:
     """Keywords are sections of the configuration, merged into one that serves IMAP and POP3 on
     free ports with a local-file map of USERS; `imap` and `pop3` are services, and so is
-    `submission` or `sieve`, which are served only where they are given; `global_` is global.
-    Ports are in `port`: imap, imaps, pop3, pop3s, submission, submissions, sieve, sieves."""
+    `submission`, `sieve`, `smtp` or `lmtp`, which are served only where they are given; `global_` is
+    global. Ports are in `port`: imap, imaps, pop3, pop3s, submission, submissions, sieve ..."""
 
     def __init__(self, folder, authority, users='', files_limit=None, **sections):
         os.makedirs(folder, exist_ok=True)
@@ -74,10 +74,11 @@ class Proxyd:
     # ---- configuration ----
 
     def service(self, name):
-        return {
+        service = {
             'listeners': [{'address': f'127.0.0.1:{self.port[name]}', 'tls': 'starttls'},
                           {'address': f'127.0.0.1:{self.port[name + "s"]}', 'tls': 'implicit'}],
-            'maps': ['local'], 'plaintext_auth': 'always', 'backend': {'check': {'interval': '0s'}}}
+            'maps': ['local'], 'backend': {'check': {'interval': '0s'}}}
+        return service if name in ('smtp', 'lmtp') else {**service, 'plaintext_auth': 'always'}
 
     def configure(self, **more):
         """Writes the configuration anew, with MORE merged into what the constructor got."""

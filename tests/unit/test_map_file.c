@@ -215,6 +215,25 @@ static void test_nothing_found(void **state)
     assert_int_equal(entry.host[0], 'x'); /* untouched */
 }
 
+/* What port 25 asks about a recipient that is not of a domain that is hosted here. */
+static void test_only_what_names_it(void **state)
+{
+    (void)state;
+    use("*            node1\n@example.net node2\n/^ann@/      node3\n");
+    const char *const asked[][2] = {
+        {"bob@example.net", "node2"}, {"ann@example.com", "node3"}, {"bob@example.com", NULL}};
+    for (size_t i = 0; i < sizeof asked / sizeof *asked; i++) {
+        struct map_ask question = {.query = {.login = asked[i][0],
+                                             .email = asked[i][0],
+                                             .service = "smtp",
+                                             .protocol = "smtp",
+                                             .named = true}};
+        assert_int_equal(map_lookup(map, &question), asked[i][1] ? MAP_FOUND : MAP_NOT_FOUND);
+        if (asked[i][1])
+            assert_string_equal(question.entry.host, asked[i][1]);
+    }
+}
+
 static void test_long_logins(void **state)
 {
     char text[400], login[300];
@@ -768,6 +787,7 @@ int main(void)
         TEST(test_the_most_exact_wins),
         TEST(test_the_address_then_the_login),
         TEST(test_nothing_found),
+        TEST(test_only_what_names_it),
         TEST(test_long_logins),
         TEST(test_many),
         TEST(test_count),

@@ -1,0 +1,62 @@
+/* SPDX-License-Identifier: ISC
+ *
+ * What the log says of mail: where each recipient was routed, what became of it, and how the
+ * connection ended. */
+#include "mail/parts.h"
+
+static bool begin(struct log_line *l, const struct mail *m, const struct recipient *r,
+                  const char *event)
+{
+    if (!client_log(l, &m->client, LOG_LEVEL_INFO, event))
+        return false;
+    log_str(l, "sender", m->transaction.sender[0] ? m->transaction.sender : "<>");
+    log_str(l, "recipient", r->mailbox);
+    return true;
+}
+
+void mail_log_route(const struct mail *m, const struct recipient *r, const char *reason)
+{
+    const struct placement *p = &m->placement;
+    struct log_line l;
+    if (!begin(&l, m, r, "route"))
+        return;
+    log_str(&l, "map", p->route.map);
+    log_str(&l, "node", p->node ? node_name(p->node) : NULL);
+    log_str(&l, "reason", reason);
+    log_end(&l);
+}
+
+/* The lines of ANSWER but for the end of the last one. */
+static struct str without_end(struct str answer)
+{
+    while (answer.n && (answer.p[answer.n - 1] == '\n' || answer.p[answer.n - 1] == '\r'))
+        answer.n--;
+    return answer;
+}
+
+void mail_log_recipient(const struct mail *m, const struct recipient *r, const char *result,
+                        struct str answer)
+{
+    struct log_line l;
+    if (!begin(&l, m, r, "message"))
+        return;
+    log_str(&l, "node", r->node);
+    log_str(&l, "result", result);
+    if (m->transaction.started)
+        log_num(&l, "size", m->transaction.data.size);
+    log_slice(&l, "answer", without_end(answer));
+    log_end(&l);
+}
+
+void mail_log_close(const struct mail *m, const char *detail)
+{
+    struct log_line l;
+    if (!client_log(&l, &m->client, LOG_LEVEL_INFO, "close"))
+        return;
+    log_num(&l, "messages", m->messages);
+    log_num(&l, "bytes_in", m->in_bytes);
+    log_seconds(&l, "seconds", m->client.worker->now - m->client.started);
+    log_str(&l, "reason", client_reason_word(m->client.reason));
+    log_str(&l, "detail", detail);
+    log_end(&l);
+}

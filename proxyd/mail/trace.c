@@ -1,0 +1,55 @@
+/* SPDX-License-Identifier: ISC
+ *
+ * The Received field (RFC 5321, 4.4) that a message gets here: the one thing that is added to it.
+ */
+#include "mail/parts.h"
+
+#include <time.h>
+
+/* As RFC 3848 and RFC 6531 (4.3) have them. */
+static const char *protocol(const struct mail *m)
+{
+    static const char *const names[2][2][2] = {{{"ESMTP", "ESMTPS"}, {"UTF8SMTP", "UTF8SMTPS"}},
+                                               {{"LMTP", "LMTPS"}, {"UTF8LMTP", "UTF8LMTPS"}}};
+    if (!m->server.extended)
+        return "SMTP";
+    return names[m->lmtp][m->server.utf8][m->client.stream.handshaken];
+}
+
+static void write_address(const struct addr *a, struct buf *out)
+{
+    char text[ADDR_TEXT];
+    if (a->sa.sa_family == AF_UNIX)
+        buf_adds(out, "local");
+    else
+        buf_addf(out, "[%s%s]", a->sa.sa_family == AF_INET6 ? "IPv6:" : "", addr_host(a, text));
+}
+
+static void write_date(struct buf *out)
+{
+    char text[64];
+    struct tm tm;
+    time_t now = time(NULL);
+    localtime_r(&now, &tm);
+    size_t n = strftime(text, sizeof text, "%a, %d %b %Y %H:%M:%S %z", &tm);
+    buf_add(out, text, n);
+}
+
+void trace_write(const struct mail *m, struct buf *out)
+{
+    const struct client *c = &m->client;
+    const char *tls = stream_tls_version(&c->stream);
+    buf_adds(out, "Received: from ");
+    if (m->server.helo[0])
+        buf_adds(out, m->server.helo);
+    else
+        write_address(&c->address, out);
+    buf_addf(out, " (%s%s", m->name, m->name[0] ? " " : "");
+    write_address(&c->address, out);
+    buf_addf(out, ")\r\n\tby %s (proxyd) with %s", c->config->global.hostname, protocol(m));
+    if (tls)
+        buf_addf(out, " (%s)", tls);
+    buf_addf(out, "\r\n\tid %s; ", c->id);
+    write_date(out);
+    buf_adds(out, "\r\n");
+}

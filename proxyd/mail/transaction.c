@@ -1,0 +1,213 @@
+/* SPDX-License-Identifier: ISC
+ *
+ * A transaction: the sender, the recipients, and what the client is told about them. Answers leave
+ * in the order in which they are owed, though nodes give them in any. */
+#include "mail/parts.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+static struct recipient *recipient_of(struct ring *ring)
+{
+    return OUTER(ring, recipient, ring);
+}
+
+/* The recipient behind R, or NULL. */
+static struct recipient *next_of(struct transaction *t, const struct recipient *r)
+{
+    return r->ring.next == &t->recipients ? NULL : recipient_of(r->ring.next);
+}
+
+static char *copy_args(struct str args)
+{
+    return xstrndup(args.p, args.n);
+}
+
+void transaction_begin(struct mail *m)
+{
+    struct transaction *t = &m->transaction;
+    ring_init(&t->recipients);
+    t->count = 0;
+    t->placed = t->first = NULL;
+    t->courier = NULL;
+    t->args = copy_args(m->server.args);
+    smtp_path_mailbox(&m->server.path, t->sender);
+    t->started = t->told = false;
+    t->refusal = NULL;
+    t->chunk = t->held = 0;
+}
+
+struct recipient *transaction_add(struct mail *m)
+{
+    struct transaction *t = &m->transaction;
+    struct str args = m->server.args;
+    struct recipient *r = xmalloc(sizeof *r + args.n + 1);
+    memset(r, 0, sizeof *r);
+    memcpy(r->args, args.p, args.n);
+    r->args[args.n] = 0;
+    smtp_path_mailbox(&m->server.path, r->mailbox);
+    ring_add_last(&t->recipients, &r->ring);
+    if (!t->first)
+        t->first = r;
+    t->count++;
+    m->server.owed++;
+    return r;
+}
+
+/* ---- answers ---- */
+
+static void forget(struct mail *m, struct recipient *r)
+{
+    ring_remove(&r->ring);
+    m->transaction.count--;
+    free(r->answer);
+    free(r);
+}
+
+static void told(struct mail *m, struct recipient *r)
+{
+    m->transaction.first = next_of(&m->transaction, r);
+    m->server.owed--;
+    free(r->answer);
+    r->answer = NULL;
+    if (r->state == RECIPIENT_REFUSED)
+        forget(m, r);
+}
+
+void transaction_answer(struct mail *m, struct recipient *r, struct str text)
+{
+    struct transaction *t = &m->transaction;
+    if (t->first != r) {
+        r->answer = xstrndup(text.p, text.n);
+        return;
+    }
+    mail_say(m, text);
+    told(m, r);
+    while (t->first && t->first->answer) {
+        mail_say(m, str_of(t->first->answer));
+        told(m, t->first);
+    }
+}
+
+void transaction_refuse(struct mail *m, struct recipient *r, const char *text)
+{
+    char line[128];
+    int n = snprintf(line, sizeof line, "%s\r\n", text);
+    r->state = RECIPIENT_REFUSED;
+    mail_log_recipient(m, r, "refused", str_of(text));
+    transaction_answer(m, r, (struct str){line, (size_t)n});
+}
+
+/* ---- the end ---- */
+
+static bool was_accepted(const struct recipient *r)
+{
+    return r->state == RECIPIENT_ACCEPTED || r->state == RECIPIENT_DISCARDED;
+}
+
+/* Of a message that was read for nobody. */
+static struct str discarded(void)
+{
+    return str_of("250 2.0.0 Ok, discarded\r\n");
+}
+
+/* What becomes of the message for R; empty while its node has not said it. */
+static struct str outcome(const struct mail *m, const struct recipient *r)
+{
+    const struct courier *courier = r->courier;
+    if (m->transaction.refusal)
+        return str_of(m->transaction.refusal);
+    if (r->state == RECIPIENT_DISCARDED)
+        return discarded();
+    const char *text = r->answer ? r->answer : courier->reply ? courier->reply : courier->refusal;
+    return text ? str_of(text) : (struct str){NULL, 0};
+}
+
+static void log_outcome(const struct mail *m, const struct recipient *r, struct str text)
+{
+    bool good = text.n && *text.p == '2';
+    const char *result = !good                             ? "failed"
+                         : r->state == RECIPIENT_DISCARDED ? "discarded"
+                                                           : "delivered";
+    mail_log_recipient(m, r, result, text);
+}
+
+/* One answer for all: the node's, for SMTP has only one that got the message. */
+static void answer_together(struct mail *m)
+{
+    struct str all = {NULL, 0};
+    RING_EACH(ring, &m->transaction.recipients)
+    {
+        const struct recipient *r = recipient_of(ring);
+        if (!was_accepted(r))
+            continue;
+        struct str text = outcome(m, r);
+        log_outcome(m, r, text);
+        if (all.n == 0 || r->courier)
+            all = text;
+    }
+    mail_say(m, all);
+    m->messages += all.n && *all.p == '2';
+}
+
+static void answer_each(struct mail *m)
+{
+    bool taken = false;
+    RING_EACH(ring, &m->transaction.recipients)
+    {
+        const struct recipient *r = recipient_of(ring);
+        if (!was_accepted(r))
+            continue;
+        struct str text = outcome(m, r);
+        log_outcome(m, r, text);
+        mail_say(m, text);
+        taken |= text.n && *text.p == '2';
+    }
+    m->messages += taken;
+}
+
+static void free_recipients(struct mail *m, const char *reason)
+{
+    struct transaction *t = &m->transaction;
+    RING_EACH(ring, &t->recipients)
+    {
+        struct recipient *r = recipient_of(ring);
+        if (reason && r->state == RECIPIENT_ACCEPTED)
+            mail_log_recipient(m, r, reason, (struct str){NULL, 0});
+        forget(m, r);
+    }
+}
+
+void transaction_conclude(struct mail *m)
+{
+    if (m->lmtp)
+        answer_each(m);
+    else
+        answer_together(m);
+    transaction_end(m, NULL);
+}
+
+void transaction_refuse_message(struct mail *m, bool last)
+{
+    if (m->lmtp && last)
+        answer_each(m);
+    else
+        answer_together(m);
+    transaction_end(m, NULL);
+}
+
+void transaction_end(struct mail *m, const char *reason)
+{
+    struct transaction *t = &m->transaction;
+    if (!t->args)
+        return;
+    placement_cancel(&m->placement);
+    free_recipients(m, reason);
+    free(t->args);
+    t->args = NULL;
+    t->first = t->placed = NULL;
+    m->server.owed = 0;
+    smtp_server_end(&m->server);
+    RING_EACH(ring, &m->couriers)
+    courier_end_transaction(OUTER(ring, courier, ring));
+}
