@@ -295,6 +295,9 @@ static void close_connection(struct connection *n)
 {
     ring_remove(&n->ring);
     n->channel->count--;
+    int fd = -1;
+    ldap_get_option(n->ld, LDAP_OPT_DESC, &fd);
+    worker_unwatch(fd);
     ldap_unbind_ext(n->ld, NULL, NULL);
     n->ld = NULL;
     worker_soon(n->client->worker, &n->post); /* this round's events may still name it */

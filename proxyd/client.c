@@ -326,10 +326,14 @@ void client_stop_in(struct client *c, enum client_reason reason, uint64_t ms)
     client_arm(c, 0);
 }
 
-void client_stop_all(struct worker *w, enum client_reason reason)
+void client_stop_all(struct worker *w, enum client_reason reason, uint64_t ms)
 {
+    uint64_t count = w->client_count, i = 0;
     RING_EACH(ring, &w->clients)
-    client_stop(OUTER(ring, client, ring), reason);
+    if (ms)
+        client_stop_in(OUTER(ring, client, ring), reason, ms * i++ / count);
+    else
+        client_stop(OUTER(ring, client, ring), reason);
 }
 
 /* ---- walks ---- */

@@ -101,9 +101,10 @@ void client_start(struct worker *w, const struct engine *engine, struct config *
 /* Clients of the whole process. From any thread. */
 unsigned client_total(void);
 
-/* Ends C for REASON, or all of W's: those at a command boundary are told. */
+/* Ends C for REASON, or all of W's, one after the other over MS: those at a command boundary are
+ * told. */
 void client_stop(struct client *c, enum client_reason reason);
-void client_stop_all(struct worker *w, enum client_reason reason);
+void client_stop_all(struct worker *w, enum client_reason reason, uint64_t ms);
 
 /* Ends C for REASON in MS from now, unless it is to stop earlier already. */
 void client_stop_in(struct client *c, enum client_reason reason, uint64_t ms);

@@ -20,7 +20,8 @@ enum {
 
 struct member {
     struct worker *worker;
-    uint64_t idle; /* ns, at the last look */
+    uint64_t idle;  /* ns, at the last look */
+    uint64_t heard; /* the same for crew_answers */
 };
 
 static struct {
@@ -193,8 +194,20 @@ void crew_retire(void (*done)(void))
     uv_timer_start(&crew.timer, look, 0, 20);
 }
 
-void crew_stop_sessions(void)
+void crew_stop_sessions(uint64_t ms)
 {
     for (unsigned i = 0; i < crew.count; i++)
-        listener_stop_sessions(crew.list[i].worker);
+        listener_stop_sessions(crew.list[i].worker, ms);
+}
+
+bool crew_answers(void)
+{
+    bool all = true;
+    for (unsigned i = 0; i < crew.count; i++) {
+        struct member *m = &crew.list[i];
+        uint64_t idle = worker_idle(m->worker) + 1; /* 0: never looked at */
+        all &= idle != m->heard;
+        m->heard = idle;
+    }
+    return all;
 }

@@ -24,7 +24,11 @@ bool crew_has(const struct worker *w);
 /* Accepts no more; each worker ends with its last session, and DONE is called when all have. */
 void crew_retire(void (*done)(void));
 
-/* Closes the sessions that are left; after crew_retire. */
-void crew_stop_sessions(void);
+/* Closes the sessions that are left, one after the other over MS; after crew_retire. */
+void crew_stop_sessions(uint64_t ms);
+
+/* Whether each worker has waited for events since the last call, if but for a moment: one that has
+ * not is stuck, or has more to do than there is time for. */
+bool crew_answers(void);
 
 #endif

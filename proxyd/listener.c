@@ -1,37 +1,21 @@
 /* SPDX-License-Identifier: ISC
  *
- * Listening and accepting: see listener.h. Every worker has the sockets in its own epoll set with
+ * Accepting connections: see listener.h. Every worker has the sockets in its own epoll set with
  * EPOLLEXCLUSIVE, so that one connection wakes one worker. */
 #include "listener.h"
 
-#include "base/socket_file.h"
 #include "check.h"
 #include "mail/mail.h"
 #include "session.h"
 #include "web/engine.h"
 
 #include <errno.h>
-#include <netinet/tcp.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
 #include <unistd.h>
 
-enum { BACKLOG = 4096, PAUSE = 100 /* ms */ };
-
-/* One that two configurations have is the same one; the last of them closes it. */
-struct listen_socket {
-    atomic_uint references;
-    struct addr addr;
-    int fd;
-    struct stat file; /* of unix:, as we made it */
-};
-
-struct listen_set {
-    atomic_uint references;
-    size_t count;
-    struct listen_socket *sockets[];
-};
+enum { PAUSE = 100 /* ms */ };
 
 struct listener {
     struct watch watch;
@@ -59,123 +43,6 @@ static atomic_uint session_limit = UINT_MAX;
 void listener_set_limit(unsigned sessions)
 {
     session_limit = sessions;
-}
-
-/* ---- sockets ---- */
-
-/* Options are inherited by what is accepted: no call for each connection. Urgent bytes are ones as
- * any other (RFC 6093, 5). */
-static int open_socket(const struct addr *addr)
-{
-    int one = 1, family = addr->sa.sa_family;
-    int fd = socket(family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-    if (fd < 0)
-        return -1;
-    if (family == AF_UNIX) {
-        socket_file_remove_stale(addr);
-    } else {
-        setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one);
-        setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
-        setsockopt(fd, SOL_SOCKET, SO_OOBINLINE, &one, sizeof one);
-    }
-    if (family == AF_INET6)
-        setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &one, sizeof one);
-    if (bind(fd, &addr->sa, addr->len) == 0 && listen(fd, BACKLOG) == 0)
-        return fd;
-    int error = errno;
-    close(fd);
-    errno = error;
-    return -1;
-}
-
-/* The file of a socket goes with it, unless it is another's by now. */
-static void remove_file(const struct listen_socket *sock)
-{
-    struct stat now;
-    const char *path = sock->addr.un.sun_path;
-    if (sock->addr.sa.sa_family == AF_UNIX && lstat(path, &now) == 0 &&
-        now.st_dev == sock->file.st_dev && now.st_ino == sock->file.st_ino)
-        unlink(path);
-}
-
-static void socket_unref(struct listen_socket *sock)
-{
-    if (atomic_fetch_sub(&sock->references, 1) > 1)
-        return;
-    remove_file(sock);
-    close(sock->fd);
-    free(sock);
-}
-
-/* The socket for ADDR, of OLD if it has one; NULL and errno. */
-static struct listen_socket *socket_get(const struct listen_set *old, const struct addr *addr)
-{
-    for (size_t i = 0; old && i < old->count; i++)
-        if (addr_equal(&old->sockets[i]->addr, addr)) {
-            atomic_fetch_add(&old->sockets[i]->references, 1);
-            return old->sockets[i];
-        }
-    int fd = open_socket(addr);
-    if (fd < 0)
-        return NULL;
-    struct listen_socket *sock = xcalloc(1, sizeof *sock);
-    sock->references = 1;
-    sock->addr = *addr;
-    sock->fd = fd;
-    if (addr->sa.sa_family == AF_UNIX)
-        lstat(addr->un.sun_path, &sock->file);
-    return sock;
-}
-
-static size_t count_listeners(const struct config *config)
-{
-    size_t n = 0;
-    for (size_t i = 0; i < config->service_count; i++)
-        n += config->services[i].listener_count;
-    return n;
-}
-
-struct listen_set *listen_set_open(const struct config *config, const struct listen_set *old,
-                                   struct problems *problems)
-{
-    size_t n = count_listeners(config);
-    struct listen_set *set = xcalloc(1, sizeof *set + n * sizeof set->sockets[0]);
-    set->references = 1;
-    for (size_t i = 0; i < config->service_count; i++)
-        for (size_t k = 0; k < config->services[i].listener_count; k++) {
-            const struct config_listener *conf = &config->services[i].listeners[k];
-            struct listen_socket *sock = socket_get(old, &conf->bind);
-            char text[ADDR_TEXT];
-            if (sock)
-                set->sockets[set->count++] = sock;
-            else
-                problem_error(problems, conf->place, "cannot listen on %s: %s",
-                              addr_format(&conf->bind, text), strerror(errno));
-        }
-    if (problems->errors == 0)
-        return set;
-    listen_set_unref(set);
-    return NULL;
-}
-
-struct listen_set *listen_set_ref(struct listen_set *set)
-{
-    atomic_fetch_add(&set->references, 1);
-    return set;
-}
-
-void listen_set_unref(struct listen_set *set)
-{
-    if (!set || atomic_fetch_sub(&set->references, 1) > 1)
-        return;
-    for (size_t i = 0; i < set->count; i++)
-        socket_unref(set->sockets[i]);
-    free(set);
-}
-
-bool listen_set_is_idle(const struct listen_set *set)
-{
-    return atomic_load(&set->references) == 1;
 }
 
 /* ---- accepting ---- */
@@ -261,7 +128,7 @@ static void drop_listeners(struct worker *w)
 static struct listeners *make_listeners(struct worker *w, struct config *config,
                                         struct listen_set *set)
 {
-    struct listeners *ls = xcalloc(1, sizeof *ls + set->count * sizeof *ls->list);
+    struct listeners *ls = xcalloc(1, sizeof *ls + listen_set_count(set) * sizeof *ls->list);
     ls->config = config;
     ls->set = set;
     ls->timer.fire = resume;
@@ -270,7 +137,7 @@ static struct listeners *make_listeners(struct worker *w, struct config *config,
             ls->list[ls->count] = (struct listener){
                 .watch.ready = accept_one,
                 .worker = w,
-                .fd = set->sockets[ls->count]->fd,
+                .fd = listen_set_fd(set, ls->count),
                 .service = &config->services[i],
                 .conf = &config->services[i].listeners[k],
             };
@@ -286,6 +153,7 @@ struct order {
     struct config *config;
     struct listen_set *set;
     bool checks;
+    uint64_t ms;
 };
 
 static void order_free(struct order *order)
@@ -297,7 +165,7 @@ static void order_free(struct order *order)
 }
 
 static bool order_send(struct worker *w, void (*run)(struct post *), struct config *config,
-                       struct listen_set *set, bool checks)
+                       struct listen_set *set, bool checks, uint64_t ms)
 {
     struct order *order = xcalloc(1, sizeof *order);
     order->post.run = run;
@@ -305,6 +173,7 @@ static bool order_send(struct worker *w, void (*run)(struct post *), struct conf
     order->config = config ? config_ref(config) : NULL;
     order->set = set ? listen_set_ref(set) : NULL;
     order->checks = checks;
+    order->ms = ms;
     if (worker_post(w, &order->post))
         return true;
     order_free(order);
@@ -336,21 +205,21 @@ static void retire(struct post *post)
 static void stop_sessions(struct post *post)
 {
     struct order *order = (struct order *)post;
-    client_stop_all(order->worker, REASON_SHUTDOWN);
+    client_stop_all(order->worker, REASON_SHUTDOWN, order->ms);
     order_free(order);
 }
 
 bool listener_serve(struct worker *w, struct config *config, struct listen_set *set, bool checks)
 {
-    return order_send(w, serve, config, set, checks);
+    return order_send(w, serve, config, set, checks, 0);
 }
 
 void listener_retire(struct worker *w)
 {
-    order_send(w, retire, NULL, NULL, false);
+    order_send(w, retire, NULL, NULL, false, 0);
 }
 
-void listener_stop_sessions(struct worker *w)
+void listener_stop_sessions(struct worker *w, uint64_t ms)
 {
-    order_send(w, stop_sessions, NULL, NULL, false);
+    order_send(w, stop_sessions, NULL, NULL, false, ms);
 }

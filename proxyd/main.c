@@ -7,12 +7,14 @@
 #include "base/mem.h"
 #include "config.h"
 #include "crew.h"
+#include "inherit.h"
 #include "listener.h"
 #include "map_watch.h"
 #include "net/splice.h"
 #include "node.h"
 #include "notify.h"
 #include "stats.h"
+#include "upgrade.h"
 #include "version.h"
 
 #include <errno.h>
@@ -33,17 +35,24 @@
 
 enum { DESCRIPTORS_AT_ONCE = 65536 }; /* half a MiB of the kernel's memory */
 
+/* How far the end is. */
+enum ending {
+    ENDING_NOT,
+    ENDING_HANDED_OVER, /* another process serves; our sessions have their time */
+    ENDING_STOPPED      /* we were told to end: told once more, we end at once */
+};
+
 static struct {
     const char *path;
     uv_loop_t loop;
     struct config *config;
     struct listen_set *set;
     struct map_watch *watch;
-    uv_signal_t signals[4];
+    uv_signal_t signals[5];
     uv_timer_t grace;
     uv_timer_t settle;           /* while workers go over to a new configuration */
     struct listen_set *retiring; /* the sockets of the old one, until then */
-    bool ending;
+    enum ending ending;
     bool reload_again; /* HUP came while a reload was under way */
     uv_work_t reload;  /* its data: set while it is under way */
     struct config *loaded;
@@ -154,14 +163,20 @@ static bool open_log(const struct config *config, struct problems *problems)
     return error == 0;
 }
 
-/* The socket for proxyctl that CONFIG wants: the one in use, where it is the same. */
-static struct control_socket *open_control(const struct config *config, struct problems *problems)
+/* The socket for proxyctl that CONFIG wants: the one in use, where it is the same, or of INHERITED
+ * (or NULL). */
+static struct control_socket *open_control(const struct config *config,
+                                           const struct listen_set *inherited,
+                                           struct problems *problems)
 {
     struct control_socket *old = control_socket();
     if (control_socket_is_for(old, config))
         return old;
-    if (!control_socket_is_at(old, config))
-        return control_socket_open(config, -1, problems);
+    if (!control_socket_is_at(old, config)) {
+        struct addr addr = {.un.sun_family = AF_UNIX, .len = sizeof addr.un};
+        strncpy(addr.un.sun_path, config->global.control_socket, sizeof addr.un.sun_path - 1);
+        return control_socket_open(config, listen_set_take(inherited, &addr), problems);
+    }
     int fd = fcntl(control_socket_fd(old), F_DUPFD_CLOEXEC, 0);
     struct control_socket *socket = control_socket_open(config, fd, problems);
     if (socket)
@@ -197,7 +212,8 @@ static bool start_reload(void);
 static void reload_ended(bool good)
 {
     proxyd.reload.data = NULL;
-    notify("READY=1");
+    if (!proxyd.ending)
+        notify("READY=1");
     control_reload_ends(good, &proxyd.problems);
     problems_free(&proxyd.problems);
     if (proxyd.reload_again)
@@ -223,7 +239,7 @@ static bool take(struct config *config, struct problems *problems)
     struct listen_set *set = listen_set_open(config, proxyd.set, problems);
     if (!set)
         return false;
-    struct control_socket *control = open_control(config, problems);
+    struct control_socket *control = open_control(config, NULL, problems);
     if (problems->errors == 0 && open_log(config, problems)) {
         config_share_maps(config, proxyd.config);
         adopt(config, set, control);
@@ -265,12 +281,14 @@ static bool start_reload(void)
     return true;
 }
 
-/* ---- signals ---- */
+/* ---- the end ---- */
 
+/* After an upgrade there is time: so that not all clients log in again in the same moment. */
 static void grace_over(uv_timer_t *timer)
 {
     (void)timer;
-    crew_stop_sessions();
+    bool handed_over = proxyd.ending == ENDING_HANDED_OVER;
+    crew_stop_sessions(handed_over ? proxyd.config->global.shutdown_grace / 2 : 0);
 }
 
 static void ended(void)
@@ -278,21 +296,56 @@ static void ended(void)
     uv_stop(&proxyd.loop);
 }
 
-static void stop(uv_signal_t *handle, int number)
+static void leave(enum ending how)
 {
-    (void)handle;
-    if (proxyd.ending) {
-        log_message(LOG_LEVEL_WARNING, "stop", "signal %d again: ending at once", number);
-        _exit(EX_OK);
-    }
-    proxyd.ending = true;
+    proxyd.ending = how;
     log_message(LOG_LEVEL_INFO, "stop", "accepting no more; sessions have %llu s to end",
                 (unsigned long long)proxyd.config->global.shutdown_grace / 1000);
-    notify("STOPPING=1");
     listen_set_unref(proxyd.set);
     proxyd.set = NULL;
     uv_timer_start(&proxyd.grace, grace_over, proxyd.config->global.shutdown_grace, 0);
     crew_retire(ended);
+}
+
+static void handed_over(pid_t pid)
+{
+    char state[32];
+    if (!pid)
+        return;
+    snprintf(state, sizeof state, "MAINPID=%d", (int)pid);
+    notify(state);
+    notify_stop();
+    listen_set_own_files(proxyd.set, false);
+    control_socket_hand_over(control_socket());
+    control_serve(proxyd.config, NULL);
+    leave(ENDING_HANDED_OVER);
+}
+
+/* ---- signals ---- */
+
+static void stop(uv_signal_t *handle, int number)
+{
+    (void)handle;
+    if (proxyd.ending == ENDING_STOPPED) {
+        log_message(LOG_LEVEL_WARNING, "stop", "signal %d again: ending at once", number);
+        _exit(EX_OK);
+    }
+    if (proxyd.ending == ENDING_HANDED_OVER) { /* the time that our sessions have runs already */
+        proxyd.ending = ENDING_STOPPED;
+        return;
+    }
+    upgrade_cancel();
+    notify("STOPPING=1");
+    leave(ENDING_STOPPED);
+}
+
+static void upgrade(uv_signal_t *handle, int number)
+{
+    (void)handle;
+    (void)number;
+    int control = control_socket() ? control_socket_fd(control_socket()) : -1;
+    if (!proxyd.ending)
+        upgrade_start(&proxyd.loop, proxyd.set, &control, 1, handed_over);
 }
 
 static void reload(uv_signal_t *handle, int number)
@@ -322,7 +375,8 @@ static void catch_signals(void)
     static const struct {
         int number;
         uv_signal_cb run;
-    } table[] = {{SIGTERM, stop}, {SIGINT, stop}, {SIGHUP, reload}, {SIGUSR1, reopen}};
+    } table[] = {
+        {SIGTERM, stop}, {SIGINT, stop}, {SIGHUP, reload}, {SIGUSR1, reopen}, {SIGUSR2, upgrade}};
     for (size_t i = 0; i < sizeof table / sizeof *table; i++) {
         uv_signal_init(&proxyd.loop, &proxyd.signals[i]);
         uv_signal_start(&proxyd.signals[i], table[i].run, table[i].number);
@@ -354,6 +408,7 @@ static void clean_up(void)
 
 /* What is open before we become somebody else. */
 struct beginning {
+    struct listen_set *inherited; /* or NULL */
     struct config *config;
     struct listen_set *set;
     struct control_socket *control;
@@ -364,9 +419,9 @@ static int open_all(struct beginning *b, struct problems *problems)
     b->config = config_load(proxyd.path, problems);
     if (!b->config)
         return EX_CONFIG;
-    b->set = listen_set_open(b->config, NULL, problems);
+    b->set = listen_set_open(b->config, b->inherited, problems);
     if (b->set)
-        b->control = open_control(b->config, problems);
+        b->control = open_control(b->config, b->inherited, problems);
     if (problems->errors)
         return EX_UNAVAILABLE;
     return open_log(b->config, problems) ? EX_OK : EX_CONFIG;
@@ -378,6 +433,7 @@ static int begin(struct beginning *b)
     struct problems problems = {0};
     int status = open_all(b, &problems);
     problems_print(&problems, stderr);
+    inherit_tell(&problems);
     problems_free(&problems);
     if (status == EX_OK)
         status = drop_privileges(b->config);
@@ -386,13 +442,16 @@ static int begin(struct beginning *b)
     if (b->config)
         config_unref(b->config);
     listen_set_unref(b->set);
+    if (b->inherited)
+        control_socket_hand_over(b->control); /* it stays with the process before */
+    listen_set_unref(b->inherited);
     control_socket_close(b->control);
     return status;
 }
 
 static int serve(void)
 {
-    struct beginning b = {0};
+    struct beginning b = {.inherited = inherit_take()};
     unsigned limit = raise_descriptor_limit();
     grow_descriptor_table(limit);
     protect_memory();
@@ -410,8 +469,13 @@ static int serve(void)
     catch_signals();
     control_start(&proxyd.loop, start_reload);
     adopt(b.config, b.set, b.control);
+    listen_set_log_unused(b.inherited);
+    listen_set_unref(b.inherited);
     log_message(LOG_LEVEL_INFO, "start", "proxyd " VERSION " serves %s", proxyd.path);
+    listen_set_own_files(b.set, true);
+    inherit_ready();
     notify("READY=1");
+    notify_watchdog(&proxyd.loop, crew_answers);
     uv_run(&proxyd.loop, UV_RUN_DEFAULT);
     clean_up();
     return EX_OK;
@@ -452,6 +516,7 @@ static int usage(void)
 int main(int argc, char **argv)
 {
     int (*run)(void) = serve;
+    upgrade_remember(argv);
     proxyd.path = DEFAULT_PATH;
     for (int i = 1; i < argc; i++) {
         if (strcmp(argv[i], "--version") == 0)

@@ -13,9 +13,15 @@
 #include <time.h>
 #include <unistd.h>
 
+static struct {
+    bool (*well)(void);
+    uv_timer_t timer;
+    bool stopped;
+} watchdog;
+
 void notify(const char *state)
 {
-    const char *path = getenv("NOTIFY_SOCKET");
+    const char *path = watchdog.stopped ? NULL : getenv("NOTIFY_SOCKET");
     struct sockaddr_un to = {.sun_family = AF_UNIX};
     struct timespec now;
     char text[128];
@@ -36,4 +42,28 @@ void notify(const char *state)
         0)
         perror("notify");
     close(fd);
+}
+
+void notify_stop(void)
+{
+    watchdog.stopped = true;
+}
+
+static void look(uv_timer_t *timer)
+{
+    (void)timer;
+    if (watchdog.well())
+        notify("WATCHDOG=1");
+}
+
+/* Twice in the time that it waits, as sd_watchdog_enabled(3) has it. */
+void notify_watchdog(uv_loop_t *loop, bool (*well)(void))
+{
+    const char *time = getenv("WATCHDOG_USEC"), *pid = getenv("WATCHDOG_PID");
+    unsigned long long us = time ? strtoull(time, NULL, 10) : 0;
+    if (us < 2000 || us > UINT64_MAX / 2 || (pid && atol(pid) != getpid()))
+        return;
+    watchdog.well = well;
+    uv_timer_init(loop, &watchdog.timer);
+    uv_timer_start(&watchdog.timer, look, us / 2000, us / 2000);
 }

@@ -14,6 +14,8 @@
 
 enum { EVENTS = 256 };
 
+static _Thread_local int epoll_here = -1; /* of the worker whose thread this is */
+
 /* The oldest post of the ring that other threads fill, one at a time: until it is out of there
  * worker_unpost can take it back. */
 static struct post *next_post(struct worker *w)
@@ -104,6 +106,7 @@ static bool finished(struct worker *w)
 static void *run(void *arg)
 {
     struct worker *w = arg;
+    epoll_here = w->epoll;
     while (!finished(w))
         round_once(w);
     while (w->guests) {
@@ -176,6 +179,11 @@ int worker_watch(struct worker *w, int fd, struct watch *watch)
     };
     watch->since = w->round;
     return epoll_ctl(w->epoll, EPOLL_CTL_ADD, fd, &event) == 0 ? 0 : errno;
+}
+
+void worker_unwatch(int fd)
+{
+    epoll_ctl(epoll_here, EPOLL_CTL_DEL, fd, NULL);
 }
 
 bool worker_post(struct worker *w, struct post *p)

@@ -88,8 +88,13 @@ bool worker_ended(struct worker *w);
 /* Waits for the thread's end and frees W. For the main thread. */
 void worker_join(struct worker *w);
 
-/* Registers FD for both directions, edge-triggered, until it is closed; returns 0 or an errno. */
+/* Registers FD for both directions, edge-triggered; returns 0 or an errno. */
 int worker_watch(struct worker *w, int fd, struct watch *watch);
+
+/* Ends that, before FD is closed. Closing is not enough: while another program is being started its
+ * process has FD too (upgrade.h), and the kernel would go on telling of it to WATCH, which is
+ * another's by then. In the thread of the worker that watches. */
+void worker_unwatch(int fd);
 
 /* Runs P in W soon, in the order of asking; false when W has ended. From any thread; P must not be
  * under way. */

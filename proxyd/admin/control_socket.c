@@ -133,7 +133,8 @@ int control_socket_fd(const struct control_socket *s)
 
 void control_socket_hand_over(struct control_socket *s)
 {
-    s->inode = 0;
+    if (s)
+        s->inode = 0;
 }
 
 void control_socket_close(struct control_socket *s)

@@ -24,7 +24,7 @@ bool control_socket_is_for(const struct control_socket *s, const struct config *
 /* The listening descriptor; S keeps it. */
 int control_socket_fd(const struct control_socket *s);
 
-/* The file belongs to another process from now on: it is not removed. */
+/* The file belongs to another process from now on: it is not removed. Takes NULL. */
 void control_socket_hand_over(struct control_socket *s);
 
 /* Closes S, and removes its file if it is still ours. Takes NULL. */

@@ -178,23 +178,28 @@ static int ticket(SSL *ssl, unsigned char *name, unsigned char *iv, EVP_CIPHER_C
 /* Without configured keys: one for the life of the process, so that a reload keeps the tickets. */
 static struct ticket_key process_key;
 static pthread_once_t process_key_once = PTHREAD_ONCE_INIT;
+static bool process_key_set; /* by the process before */
 
 static void make_process_key(void)
 {
-    if (RAND_bytes((unsigned char *)&process_key, sizeof process_key) != 1)
+    if (!process_key_set && RAND_bytes((unsigned char *)&process_key, sizeof process_key) != 1)
         abort();
+}
+
+static bool read_ticket_key(struct ticket_key *key, struct str line)
+{
+    char bytes[(sizeof *key + 3) / 3 * 3];
+    bool good = line.n == base64_size(sizeof *key) && base64_decode(bytes, line) == sizeof *key;
+    if (good)
+        memcpy(key, bytes, sizeof *key);
+    mem_wipe(bytes, sizeof bytes);
+    return good;
 }
 
 static bool add_ticket_key(struct tls_server *server, struct str line)
 {
-    struct ticket_key key;
-    char bytes[(sizeof key + 3) / 3 * 3];
-    bool good = server->ticket_count < TICKET_KEYS_MAX && line.n == base64_size(sizeof key) &&
-                base64_decode(bytes, line) == sizeof key;
-    if (good)
-        memcpy(&server->tickets[server->ticket_count++], bytes, sizeof key);
-    mem_wipe(bytes, sizeof bytes);
-    return good;
+    return server->ticket_count < TICKET_KEYS_MAX &&
+           read_ticket_key(&server->tickets[server->ticket_count++], line);
 }
 
 static bool read_ticket_keys(struct tls_server *server, const char *text)
@@ -210,6 +215,19 @@ static bool read_ticket_keys(struct tls_server *server, const char *text)
             return false;
     }
     return server->ticket_count > 0;
+}
+
+void tls_add_ticket_key(struct buf *out)
+{
+    pthread_once(&process_key_once, make_process_key);
+    char *room = buf_room(out, (uint32_t)base64_size(sizeof process_key));
+    if (room)
+        buf_added(out, (uint32_t)base64_encode(room, &process_key, sizeof process_key));
+}
+
+void tls_set_ticket_key(struct str base64)
+{
+    process_key_set = read_ticket_key(&process_key, base64);
 }
 
 static void set_tickets(const struct making *m, const struct tls_settings *settings)

@@ -6,6 +6,7 @@
 #ifndef NET_TLS_H
 #define NET_TLS_H
 
+#include "base/buf.h"
 #include "base/str.h"
 
 #include <stdbool.h>
@@ -54,6 +55,12 @@ struct tls_faults {
 struct tls_server *tls_server_new(const struct tls_settings *settings, const char *alpn,
                                   struct tls_faults *faults);
 void tls_server_free(struct tls_server *server);
+
+/* The key of tickets where none are configured, made once a process: appends it, in base64, to OUT
+ * for a process to come; takes that of a process before (anything else is ignored). Before there
+ * are threads. */
+void tls_add_ticket_key(struct buf *out);
+void tls_set_ticket_key(struct str base64);
 
 /* A client context, or NULL; CA_FILE NULL: the system's. VERIFY false: any certificate will do. */
 struct tls_client *tls_client_new(const char *ca_file, bool verify, struct tls_faults *faults);

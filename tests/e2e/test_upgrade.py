@@ -1,0 +1,356 @@
+# SPDX-License-Identifier: ISC
+"""Upgrades by USR2, sockets that systemd listens on, and its watchdog."""
+import ctypes
+import os
+import re
+import shutil
+import signal
+import socket
+import ssl
+import subprocess
+import sys
+import threading
+import time
+
+import proxyd
+from case import Case, authority
+from proxyd import PASSWORD, Proxyd
+from wire import PATIENCE, Wire
+
+PR_SET_CHILD_SUBREAPER = 36
+
+
+class Process:
+    """A process that comes to us when its parent ends, as what subprocess.Popen gives."""
+
+    def __init__(self, pid, stderr):
+        self.pid, self.stderr, self.returncode = pid, stderr, None
+
+    def poll(self):
+        if self.returncode is None:
+            try:
+                pid, status = os.waitpid(self.pid, os.WNOHANG)
+            except ChildProcessError:
+                return None  # it is its parent's yet
+            self.returncode = os.waitstatus_to_exitcode(status) if pid else None
+        return self.returncode
+
+    def wait(self, seconds=PATIENCE):
+        deadline = time.monotonic() + seconds
+        while self.poll() is None:
+            assert time.monotonic() < deadline, f'process {self.pid} does not end'
+            time.sleep(0.01)
+        return self.returncode
+
+    def send_signal(self, number):
+        if self.poll() is None:
+            os.kill(self.pid, number)
+
+    def kill(self):
+        self.send_signal(signal.SIGKILL)
+
+
+class Upgrading(Proxyd):
+    """A program that is replaced while it serves: `process` is the newest one, `old` are those before
+    it that have not ended yet."""
+
+    def start(self):
+        super().start()
+        self.group, self.old = self.process.pid, []
+        return self
+
+    def upgrade(self):
+        """Returns the process before, which may go on for a while."""
+        told = r'event=upgrade .*process (\d+) serves in the place of this one'
+        count = len(self.found(told))
+        self.signal(signal.SIGUSR2)
+        before, self.process = self.process, Process(int(self.wait_line(told, count + 1)), self.process.stderr)
+        self.old.append(before)
+        return before
+
+    def found(self, pattern):
+        with self.news:
+            return [m[1] for line in self.lines if (m := re.search(pattern, line))]
+
+    def wait_line(self, pattern, count=1):
+        """What stands in the parentheses of PATTERN in the log."""
+        deadline = time.monotonic() + PATIENCE
+        while len(found := self.found(pattern)) < count:
+            assert time.monotonic() < deadline, f'no {pattern} in the log:\n' + '\n'.join(self.lines[-40:])
+            time.sleep(0.01)
+        return found[count - 1]
+
+    def end_old(self, number=None):
+        """All processes before the newest one end, by themselves or by a signal."""
+        for before in self.old:
+            if number:
+                before.send_signal(number)
+            assert before.wait(PATIENCE) == 0
+        self.old = []
+
+    def stop(self):
+        try:
+            self.end_old(signal.SIGTERM)
+            super().stop()
+        finally:
+            try:
+                os.killpg(self.group, signal.SIGKILL)
+            except ProcessLookupError:
+                pass
+
+
+class Storm(threading.Thread):
+    """Connects again and again until it is told to stop; each connection has to be greeted."""
+
+    def __init__(self, port):
+        super().__init__(daemon=True)
+        self.port, self.greeted, self.faults, self.ends = port, 0, [], False
+
+    def run(self):
+        while not self.ends:
+            try:
+                with socket.create_connection(('127.0.0.1', self.port), PATIENCE) as sock:
+                    if not sock.recv(1000).startswith(b'* OK'):
+                        self.faults.append('closed without a greeting')
+                    self.greeted += 1
+            except OSError as error:
+                self.faults.append(str(error))
+
+
+class Base(Case):
+    def setUp(self):
+        super().setUp()
+        ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1)
+        self.binary = os.path.join(self.folder, 'proxyd')
+        shutil.copy(proxyd.BINARY, self.binary)
+        os.chmod(self.binary, 0o755)
+
+    def upgrading(self, users='', **sections):
+        """Runs a copy of the program, which can be replaced."""
+        made = Upgrading(self.subfolder('proxyd'), authority(), users, **sections)
+        self.addCleanup(made.stop)
+        before, proxyd.BINARY = proxyd.BINARY, self.binary
+        try:
+            return made.start()
+        finally:
+            proxyd.BINARY = before
+
+    def replace(self, script):
+        """A new program in the place of ours."""
+        with open(self.binary + '.new', 'w') as file:
+            file.write(script)
+        os.chmod(self.binary + '.new', 0o755)
+        os.rename(self.binary + '.new', self.binary)
+
+
+class Upgrade(Base):
+    def test_sessions_live_on_and_new_ones_go_to_the_new_process(self):
+        node = self.node()
+        p = self.upgrading(f'* {node.address}', global_={'shutdown_grace': '60s'})
+        client, wire = self.login(p, node)
+        talking = self.connect(p)
+        talking.expect('* OK ...')
+        before = p.upgrade()
+        self.assertNotEqual(before.pid, p.process.pid)
+        client.say('x NOOP')
+        wire.expect('x NOOP')
+        wire.say('x OK')
+        client.expect('x OK')
+        talking.ask('a NOOP', 'a OK ...')
+        new = self.login(p, node)
+        self.assertIsNone(before.poll())
+        for each in client, wire, talking, *new:
+            each.close()
+        p.end_old()
+        self.assertIsNone(p.process.poll())
+
+    def test_no_connection_is_refused_in_a_storm_of_them(self):
+        p = self.upgrading(global_={'shutdown_grace': '5s', 'workers': {'min': 2, 'max': 2}})
+        storms = [Storm(p.port['imap']) for _ in range(4)]
+        for storm in storms:
+            storm.start()
+        for _ in range(6):
+            p.upgrade()
+        for storm in storms:
+            storm.ends = True
+        for storm in storms:
+            storm.join(PATIENCE)
+        self.assertEqual([storm.faults for storm in storms], [[], [], [], []])
+        self.assertGreater(sum(storm.greeted for storm in storms), 50)
+        p.end_old()
+
+    def test_sessions_have_their_time_and_are_closed_one_after_the_other(self):
+        node = self.node()
+        p = self.upgrading(f'* {node.address}', global_={'shutdown_grace': '2s', 'workers': {'min': 1, 'max': 1}})
+        sessions = [self.login(p, node) for _ in range(5)]
+        p.upgrade()
+        began, ended = time.monotonic(), []
+        for client, _ in reversed(sessions):  # the newest one is the first of the list
+            client.expect('* BYE ...')
+            ended.append(time.monotonic() - began)
+            client.expect_end()
+            client.close()
+        self.assertGreater(ended[0], 1.5)
+        self.assertGreater(ended[-1] - ended[0], 0.5)
+        p.end_old()
+
+    def test_a_program_that_fails_changes_nothing(self):
+        node = self.node()
+        p = self.upgrading(f'* {node.address}')
+        for script, words in (('#!/bin/sh\nexit 3\n', 'process ... ended with status 3: this one goes on'),
+                              ('#!/bin/sh\nkill -SEGV $$\n', 'was ended by signal 11'),
+                              ('no program', 'cannot start ...')):
+            with self.subTest(script):
+                self.replace(script)
+                p.signal(signal.SIGUSR2)
+                p.wait_line(f'event=upgrade.*({words.replace("...", ".*")})', 1)
+                self.login(p, node)[0].close()
+        shutil.copy(proxyd.BINARY, self.binary + '.good')
+        os.rename(self.binary + '.good', self.binary)
+        p.upgrade()
+        self.login(p, node)[0].close()
+
+    def test_a_bad_configuration_changes_nothing_and_is_told(self):
+        node = self.node()
+        p = self.upgrading(f'* {node.address}')
+        good = p.path
+        with open(good) as file:
+            kept = file.read()
+        with open(good, 'w') as file:
+            file.write('globe: {}\n')
+        p.signal(signal.SIGUSR2)
+        p.wait('upgrade', level='error', message=f'{good}:1:1: error: ...')
+        p.wait_line('event=upgrade.*(ended with status 78)', 1)
+        self.login(p, node)[0].close()
+        with open(good, 'w') as file:
+            file.write(kept)
+        p.upgrade()
+        self.login(p, node)[0].close()
+
+    def test_tickets_are_good_behind_it(self):
+        p = self.upgrading()
+        for version in ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3:
+            context = p.context()
+            context.minimum_version = context.maximum_version = version
+            client = self.connect(p, 'imaps', context=context)
+            client.expect('* OK ...')
+            session = client.sock.session
+            p.upgrade()
+            sock = socket.create_connection(('127.0.0.1', p.port['imaps']), PATIENCE)
+            again = Wire(context.wrap_socket(sock, server_hostname='mail.example.org', session=session), 'client')
+            self.addCleanup(again.close)
+            again.expect('* OK ...')
+            self.assertTrue(again.sock.session_reused, version)
+
+    def test_every_kind_of_listener_goes_along(self):
+        path = os.path.join(self.folder, 'imap.sock')
+        p = self.upgrading(imap={'listeners': [{'address': f'unix:{path}', 'tls': 'none'}]}, global_={'shutdown_grace': '0s'})
+        inode = os.stat(path).st_ino
+        for _ in range(2):
+            p.upgrade()
+            p.end_old()
+            self.assertEqual(os.stat(path).st_ino, inode)
+            sock = socket.socket(socket.AF_UNIX)
+            self.addCleanup(sock.close)
+            sock.settimeout(PATIENCE)
+            sock.connect(path)
+            self.assertTrue(sock.recv(1000).startswith(b'* OK'))
+        p.signal(signal.SIGTERM)
+        self.assertEqual(p.wait_end(), 0)
+        self.assertFalse(os.path.exists(path))
+
+    def test_systemd_is_told(self):
+        p = self.upgrading(global_={'shutdown_grace': '0s'})
+        p.upgrade()
+        p.wait_notice(f'MAINPID={p.process.pid}')
+        p.end_old()
+        p.reload()
+
+    def test_what_is_drained_and_held_by_hand_stays_so(self):
+        p = self.upgrading('* node1', nodes={'node1': {'address': '127.0.0.1'}}, global_={'shutdown_grace': '0s'})
+        p.order('drain', 'node1')
+        p.order('hold', 'bob@example.org')
+        for _ in range(2):
+            p.upgrade()
+            p.end_old()
+            told = p.ask('status')
+            self.assertEqual((told['drained'], told['held']), (['node1'], ['bob@example.org']))
+        p.order('release', 'bob@example.org')
+        p.order('undrain', 'node1')
+
+    def test_told_to_end_meanwhile(self):
+        p = self.upgrading()
+        self.replace('#!/bin/sh\nexec sleep 1000\n')
+        p.signal(signal.SIGUSR2)
+        child = int(p.wait_line(r'starting .* as process (\d+)', 1))
+        p.signal(signal.SIGTERM)
+        self.assertEqual(p.wait_end(), 0)
+        with self.assertRaises(ProcessLookupError):
+            os.kill(child, 0)
+
+    def test_secrets_are_in_no_environment(self):
+        p = self.upgrading()
+        p.upgrade()
+        with open(f'/proc/{p.process.pid}/environ', 'rb') as file:
+            variables = dict(entry.split(b'=', 1) for entry in file.read().split(b'\0') if b'=' in entry)
+        self.assertRegex(variables[b'PROXYD_UPGRADE'], rb'^\d+:\d+:\d+$')
+
+    def test_a_variable_of_somebody_else_is_not_believed(self):
+        os.environ['PROXYD_UPGRADE'] = '1:0:0'
+        self.addCleanup(os.environ.pop, 'PROXYD_UPGRADE')
+        p = self.proxyd()
+        self.connect(p).expect('* OK ...')
+
+
+class SocketActivation(Base):
+    def test_sockets_are_taken_over(self):
+        p = self.new_proxyd()
+        given = socket.create_server(('127.0.0.1', p.port['imap']), backlog=1)
+        stranger = socket.create_server(('127.0.0.1', 0))
+        self.addCleanup(given.close)
+        self.addCleanup(stranger.close)
+        early = socket.create_connection(('127.0.0.1', p.port['imap']), PATIENCE)  # before it runs
+        script = ('import os, sys\n'
+                  'os.dup2(int(sys.argv[1]), 3); os.dup2(int(sys.argv[2]), 4)\n'
+                  'os.environ.update(LISTEN_PID=str(os.getpid()), LISTEN_FDS="2", LISTEN_FDNAMES="imap:x")\n'
+                  'os.execv(sys.argv[3], sys.argv[3:])\n')
+        log = os.path.join(self.folder, 'stderr')
+        with open(log, 'w') as file:
+            os.set_inheritable(given.fileno(), True)
+            process = subprocess.Popen([sys.executable, '-c', script, str(given.fileno()), str(stranger.fileno()), proxyd.BINARY, '-c', p.path],
+                                       stderr=file, pass_fds=[given.fileno(), stranger.fileno()])
+        self.addCleanup(process.wait)
+        self.addCleanup(process.kill)
+        wire = Wire(early, 'client')
+        self.addCleanup(wire.close)
+        wire.expect('* OK ...')
+        self.connect(p, 'pop3').expect('+OK ...')  # on one that it has opened itself
+        with open(log) as file:
+            self.assertRegex(file.read(), r'systemd listens on 127.0.0.1:%d, but no listener' % stranger.getsockname()[1])
+        process.terminate()
+        self.assertEqual(process.wait(PATIENCE), 0)
+
+
+class Watchdog(Base):
+    def watched(self):
+        os.environ['WATCHDOG_USEC'] = '200000'
+        self.addCleanup(os.environ.pop, 'WATCHDOG_USEC')
+        return self.upgrading(global_={'shutdown_grace': '0s'})
+
+    def test_it_is_told_again_and_again(self):
+        p = self.watched()
+        for _ in range(3):
+            p.wait_notice('WATCHDOG=1')
+        p.upgrade()
+        p.end_old()
+        for _ in range(3):
+            p.wait_notice('WATCHDOG=1')
+
+    def test_not_of_somebody_else(self):
+        os.environ['WATCHDOG_PID'] = '1'
+        self.addCleanup(os.environ.pop, 'WATCHDOG_PID')
+        p = self.watched()
+        time.sleep(0.5)
+        p.notices.settimeout(0.1)
+        with self.assertRaises(TimeoutError):
+            p.notices.recv(1000)
