@@ -25,7 +25,8 @@ struct web_request {
     struct http_head *head; /* in web_login_decide, and of a request that is served here */
     struct str body;        /* of a request that is served here: whole, no framing left */
     bool tls;               /* it came over TLS */
-    char id[65];            /* X-Request-ID */
+    bool https;  /* it did on its way to a trusted proxy, or here; web_login_describe's */
+    char id[65]; /* X-Request-ID */
     struct web_route route; /* by web_login_decide, or by Authorization: Basic */
     const char
         *template_name; /* for X-Webmail-Template, X-Webmail-Device; or NULL; as long as the */

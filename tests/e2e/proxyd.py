@@ -24,7 +24,10 @@ CONTROL = os.path.join(os.path.dirname(BINARY), 'proxyctl')
 # The passwords of all tests. None of them may ever be seen in a log.
 SECRETS = PASSWORD, WRONG, MASTER, TOKEN, UTF8 = 's3cret-word', 'wr0ng-word', 'm4ster-word', 't0ken-word', 'pä55-wörd'
 
-SERVICES = 'imap', 'pop3', 'submission', 'sieve', 'smtp', 'lmtp'
+SERVICES = 'imap', 'pop3', 'submission', 'sieve', 'smtp', 'lmtp', 'webmail'
+
+# What front ends that share their users seal with.
+COOKIE_KEY = '0123456789abcdef' * 4
 
 
 def merge(into, more):
@@ -52,8 +55,8 @@ def fits(fields, event, wanted):
 class Proxyd:
     """Keywords are sections of the configuration, merged into one that serves IMAP and POP3 on
     free ports with a local-file map of USERS; `imap` and `pop3` are services, and so is
-    `submission`, `sieve`, `smtp` or `lmtp`, which are served only where they are given; `global_` is
-    global. Ports are in `port`: imap, imaps, pop3, pop3s, submission, submissions, sieve ..."""
+    `submission`, `sieve`, `smtp`, `lmtp` or `webmail`, which are served only where they are given;
+    `global_` is global. Ports are in `port`: imap, imaps, pop3, pop3s, submission, submissions ..."""
 
     def __init__(self, folder, authority, users='', files_limit=None, **sections):
         os.makedirs(folder, exist_ok=True)
@@ -71,9 +74,20 @@ class Proxyd:
             file.write(content)
         return path
 
+    def secret(self, name, content):
+        path = self.write(name, content)
+        os.chmod(path, 0o600)
+        return path
+
     # ---- configuration ----
 
     def service(self, name):
+        if name == 'webmail':
+            return {
+                'listeners': [{'address': f'127.0.0.1:{self.port[name]}'},
+                              {'address': f'127.0.0.1:{self.port[name + "s"]}', 'tls': 'implicit'}],
+                'maps': ['local'], 'session': {'keys': f'${{file:{self.secret("cookie", COOKIE_KEY)}}}'},
+                'backend': {'check': {'interval': '0s'}}}
         service = {
             'listeners': [{'address': f'127.0.0.1:{self.port[name]}', 'tls': 'starttls'},
                           {'address': f'127.0.0.1:{self.port[name + "s"]}', 'tls': 'implicit'}],

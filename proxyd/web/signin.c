@@ -1,0 +1,625 @@
+/* SPDX-License-Identifier: ISC
+ *
+ * A login by the page: see signin.h. Its steps stand below in their order: the form (signin_start),
+ * the maps (ask, routed), the node's own login page where it is fetched (fetch, fetched), the login
+ * there (post, posted), and what the browser is told (let_in, refuse). The password lives in the
+ * form's body, in `creds` and in what is posted to the node, all of which are wiped. */
+#include "web/signin.h"
+
+#include "hold.h"
+#include "route.h"
+#include "stats.h"
+#include "web/call.h"
+#include "web/cookie.h"
+#include "web/form.h"
+#include "web/http_forward.h"
+#include "web/markup.h"
+#include "web/page.h"
+
+#include <stdlib.h>
+#include <time.h>
+
+enum {
+    ASK_AGAIN = 500,         /* ms between two questions whether a mailbox is still on hold */
+    REQUEST_MAX = 64 * 1024, /* bytes of a head, a body, or a page's fields that go to the node */
+    FIELDS_MAX = 32,         /* header fields of such a head */
+};
+
+static const char wrong_login[] = "The user name or the password is not right. Please try again.";
+static const char try_later[] =
+    "Signing in is not possible at the moment. Please try again in a few minutes.";
+static const char node_away[] =
+    "Your mailbox cannot be reached at the moment. Please try again in a few minutes.";
+static const char old_page[] = "This page was open for too long. Please sign in again.";
+
+struct signin {
+    struct web_job job;
+    struct web_request *request;
+    struct str user; /* as it was typed; in the request's body */
+    struct creds creds;
+    struct route route;
+    struct hold_wait hold;
+    struct timer timer;
+    uint64_t asked;    /* ms */
+    uint64_t asked_ns; /* the same */
+    struct web_route to;
+    struct call page, post;
+    char *outside;      /* how the site is called by who asked; owned */
+    bool https;         /* and reached */
+    struct form hidden; /* of the node's page */
+    struct buf room;    /* its texts */
+    char secret_space[256];
+};
+
+static const struct config_web *web_of(const struct signin *s)
+{
+    return &s->request->client->service->web;
+}
+
+/* ---- the log ---- */
+
+static void log_node(struct log_line *l, const struct signin *s)
+{
+    if (s->to.name[0])
+        log_str(l, "node", s->to.name);
+    else if (s->to.host[0])
+        log_fmt(l, "node", "%s:%u", s->to.host, s->to.port);
+}
+
+static void log_route(const struct signin *s)
+{
+    struct log_line l;
+    if (!client_log(&l, s->request->client, LOG_LEVEL_INFO, "route"))
+        return;
+    log_str(&l, "map", s->route.map);
+    log_node(&l, s);
+    log_str(&l, "reason", s->route.why);
+    log_end(&l);
+}
+
+static void log_login(const struct signin *s, bool ok, const char *reason)
+{
+    struct log_line l;
+    if (!client_log(&l, s->request->client, LOG_LEVEL_INFO, "login"))
+        return;
+    log_str(&l, "result", ok ? "ok" : "failed");
+    log_str(&l, "mechanism", "FORM");
+    log_str(&l, "tls", stream_tls_version(&s->request->client->stream));
+    log_node(&l, s);
+    log_str(&l, "reason", reason);
+    log_str(&l, "request", s->request->id);
+    log_end(&l);
+}
+
+static void count_login(const struct signin *s, enum verdict verdict)
+{
+    static const enum stats_login results[] = {[VERDICT_OK] = STATS_LOGIN_OK,
+                                               [VERDICT_NODE_REFUSED] = STATS_LOGIN_FAILED,
+                                               [VERDICT_AUTH_FAILED] = STATS_LOGIN_FAILED,
+                                               [VERDICT_TEMPORARY] = STATS_LOGIN_TEMPORARY,
+                                               [VERDICT_NODE_DOWN] = STATS_LOGIN_NODE_DOWN,
+                                               [VERDICT_BUSY] = STATS_LOGIN_BUSY};
+    stats_login(s->request->client->service->stats, results[verdict], uv_hrtime() - s->asked_ns);
+}
+
+/* ---- the end ---- */
+
+static void signin_free(struct signin *s)
+{
+    route_cancel(&s->route);
+    hold_forget(&s->hold);
+    worker_timer_clear(s->request->client->worker, &s->timer);
+    call_end(&s->page);
+    call_end(&s->post);
+    creds_wipe(&s->creds);
+    buf_free(&s->room);
+    free(s->outside);
+    mem_wipe(s, sizeof *s);
+    free(s);
+}
+
+static void cancel(struct web_job *job)
+{
+    signin_free(OUTER(job, signin, job));
+}
+
+/* Answers with the page, for VERDICT: every login that is not let in ends here. STATUS and MESSAGE
+ * are for the browser, REASON is for the log. */
+static void refuse(struct signin *s, enum verdict verdict, unsigned status, const char *message,
+                   const char *reason)
+{
+    struct web_request *r = s->request;
+    log_login(s, false, reason);
+    count_login(s, verdict);
+    r->login = NULL;
+    page_show(r, status, message, s->user);
+    signin_free(s);
+}
+
+static void refuse_for(struct signin *s, enum verdict verdict, const char *reason)
+{
+    bool wrong = verdict == VERDICT_AUTH_FAILED || verdict == VERDICT_NODE_REFUSED;
+    bool down = verdict == VERDICT_NODE_DOWN;
+    refuse(s, verdict,
+           wrong  ? 401
+           : down ? 502
+                  : 503,
+           wrong  ? wrong_login
+           : down ? node_away
+                  : try_later,
+           reason);
+}
+
+/* The node could not be asked: CALL says why. */
+static void refuse_call(struct signin *s, const struct call *call)
+{
+    bool busy = call->status == 503;
+    refuse(s, busy ? VERDICT_BUSY : VERDICT_NODE_DOWN, call->status, busy ? try_later : node_away,
+           call->error);
+}
+
+/* ---- what is said to the node ---- */
+
+static void add_field(struct http_head *h, enum http_field_id id, const char *name,
+                      struct str value)
+{
+    if (value.n && h->field_count < FIELDS_MAX)
+        h->fields[h->field_count++] =
+            (struct http_field){.name = str_of(name), .value = value, .id = id};
+}
+
+/* What the browser says that matters to a login. */
+static void add_browser_fields(struct http_head *h, const struct http_head *from)
+{
+    for (size_t i = 0; i < from->field_count && h->field_count < FIELDS_MAX; i++) {
+        const struct http_field *f = &from->fields[i];
+        bool wanted = f->id == HTTP_FIELD_USER_AGENT || f->id == HTTP_FIELD_FORWARDED ||
+                      f->id == HTTP_FIELD_X_FORWARDED || f->id == HTTP_FIELD_X_FORWARDED_FOR ||
+                      f->id == HTTP_FIELD_X_FORWARDED_HOST ||
+                      f->id == HTTP_FIELD_X_FORWARDED_PROTO || str_is(f->name, "Accept-Language");
+        if (wanted && !f->nominated)
+            h->fields[h->field_count++] = *f;
+    }
+}
+
+/* Asks the node for TARGET with FIELDS, BODY (of TYPE) along where there is one. */
+static void say(struct signin *s, struct call *call, const char *target, const char *type,
+                struct str cookies, struct str body)
+{
+    struct web_request *r = s->request;
+    const struct http_head *from = r->head;
+    struct http_head h = {.method = str_of(type ? "POST" : "GET"),
+                          .target = str_of(target),
+                          .host = from->host,
+                          .minor = 1};
+    const char *scheme = r->https ? "https" : "http";
+    struct http_outside outside;
+    struct buf out, origin;
+    char address[ADDR_TEXT];
+    bool local = r->client->address.sa.sa_family == AF_UNIX;
+    buf_init(&origin, NULL, 0, REQUEST_MAX);
+    buf_addf(&origin, "%s://%.*s", scheme, (int)from->host.n, from->host.n ? from->host.p : "");
+    uint32_t n = buf_len(&origin);
+    buf_adds(&origin, web_of(s)->node.page ? web_of(s)->node.page : target);
+    bool json = web_of(s)->node.format == CONFIG_FORM_JSON;
+    add_browser_fields(&h, from);
+    add_field(&h, HTTP_FIELD_ACCEPT, "Accept",
+              str_of(type && json ? "application/json, */*;q=0.5" : "text/html, */*;q=0.5"));
+    add_field(&h, HTTP_FIELD_OTHER, "Cookie", cookies);
+    if (type) {
+        add_field(&h, HTTP_FIELD_CONTENT_TYPE, "Content-Type", str_of(type));
+        add_field(&h, HTTP_FIELD_OTHER, "Origin", (struct str){buf_str(&origin).p, n});
+        add_field(&h, HTTP_FIELD_OTHER, "Referer", buf_str(&origin));
+    }
+    const struct http_request_setup setup = {
+        .client = local ? NULL : addr_host(&r->client->address, address),
+        .tls = r->tls,
+        .trusted = client_is_trusted(r->client),
+        .id = r->id,
+        .host = s->to.host,
+        .cookie = web_of(s)->session.cookie,
+        .template_name = r->template_name,
+        .device = r->device,
+    };
+    buf_init(&out, NULL, 0, REQUEST_MAX);
+    bool good = http_forward_request(&out, &h, &setup, &outside);
+    free(s->outside);
+    s->outside = xstrndup(outside.host.p, outside.host.n);
+    s->https = outside.https;
+    struct str head = buf_str(&out), start;
+    size_t used;
+    str_line(head, &start, &used);
+    if (good)
+        call_start(call, r->client, &s->to, start, (struct str){head.p + used, head.n - used - 2},
+                   body);
+    buf_free(&origin);
+    buf_free(&out);
+    if (!good)
+        refuse(s, VERDICT_TEMPORARY, 503, try_later, "what the node's page set is too large");
+}
+
+/* ---- cookies of the node ---- */
+
+/* The pair that a Set-Cookie begins with. */
+static struct str pair_of(struct str cookie)
+{
+    const char *end = cookie.n ? memchr(cookie.p, ';', cookie.n) : NULL;
+    if (end)
+        cookie.n = (size_t)(end - cookie.p);
+    return cookie;
+}
+
+static struct str name_of(struct str cookie)
+{
+    struct str pair = pair_of(cookie);
+    const char *equals = pair.n ? memchr(pair.p, '=', pair.n) : NULL;
+    pair.n = equals ? (size_t)(equals - pair.p) : 0;
+    return pair;
+}
+
+/* The next Set-Cookie of H from *I on; .p NULL: there is none. */
+static struct str next_cookie(const struct http_head *h, size_t *i)
+{
+    while (*i < h->field_count) {
+        const struct http_field *f = &h->fields[(*i)++];
+        if (f->id == HTTP_FIELD_SET_COOKIE)
+            return f->value;
+    }
+    return (struct str){NULL, 0};
+}
+
+/* Whether H sets the cookie NAME; GOOD: to something. */
+static bool sets(const struct http_head *h, struct str name, bool good)
+{
+    struct str cookie;
+    for (size_t i = 0; (cookie = next_cookie(h, &i)).p;) {
+        struct str pair = pair_of(cookie);
+        bool over = memmem(cookie.p, cookie.n, "Max-Age=0", 9) || pair.n <= name.n + 1;
+        if (str_eq(name_of(cookie), name) && !(good && over))
+            return true;
+    }
+    return false;
+}
+
+/* What the browser would send back of those that the page set. */
+static void add_cookies(const struct http_head *page, struct buf *out)
+{
+    struct str cookie;
+    for (size_t i = 0; (cookie = next_cookie(page, &i)).p;) {
+        struct str pair = pair_of(cookie);
+        if (!name_of(cookie).n)
+            continue;
+        buf_adds(out, buf_len(out) ? "; " : "");
+        buf_add(out, pair.p, pair.n);
+    }
+}
+
+/* ---- let in ---- */
+
+/* LOCATION as a place on the node: what is relative is so to where the login was posted. */
+static char *absolute(const struct signin *s, struct str location)
+{
+    const char *path = web_of(s)->node.path;
+    size_t folder = strcspn(path, "?");
+    bool query = location.n && *location.p == '?';
+    if (location.n && (*location.p == '/' || memmem(location.p, location.n, "://", 3)))
+        return xstrndup(location.p, location.n);
+    while (!query && folder && path[folder - 1] != '/')
+        folder--;
+    while (location.n > 1 && memcmp(location.p, "./", 2) == 0)
+        location = (struct str){location.p + 2, location.n - 2};
+    return xasprintf("%.*s%.*s", (int)folder, path, (int)location.n, location.p);
+}
+
+/* Where the browser goes to now. */
+static char *landing(const struct signin *s)
+{
+    const struct config_web *web = web_of(s);
+    const struct http_field *location = http_head_find(&s->post.head, HTTP_FIELD_LOCATION);
+    const struct web_request *r = s->request;
+    if (web->mobile.start && r->device && strcmp(r->device, "mobile") == 0)
+        return xstrdup(web->mobile.start);
+    if (location && location->value.n)
+        return absolute(s, location->value);
+    return xstrdup(web->start);
+}
+
+/* The node's cookies, and the place TARGET, as they are called outside. */
+static void add_node_fields(const struct signin *s, const char *target, struct buf *fields)
+{
+    struct http_head h = {.status = 303};
+    struct str cookie, head, line;
+    struct buf out;
+    size_t used;
+    add_field(&h, HTTP_FIELD_LOCATION, "Location", str_of(target));
+    for (size_t i = 0; (cookie = next_cookie(&s->page.head, &i)).p;)
+        if (!sets(&s->post.head, name_of(cookie), false))
+            add_field(&h, HTTP_FIELD_SET_COOKIE, "Set-Cookie", cookie);
+    for (size_t i = 0; (cookie = next_cookie(&s->post.head, &i)).p;)
+        add_field(&h, HTTP_FIELD_SET_COOKIE, "Set-Cookie", cookie);
+    const struct http_answer_setup setup = {
+        .outside = {str_of(s->outside), s->https},
+        .node_host = str_of(s->to.host),
+        .node_port = s->to.port,
+        .cookie = web_of(s)->session.cookie,
+        .keep = true,
+        .framing = HTTP_NO_BODY,
+    };
+    buf_init(&out, NULL, 0, REQUEST_MAX);
+    http_forward_answer(&out, &h, &setup);
+    head = buf_str(&out);
+    if (str_line(head, &line, &used))
+        buf_add(fields, head.p + used, head.n - used - 2);
+    buf_free(&out);
+}
+
+/* Sends the browser on, with the node's cookies and ours. */
+static void let_in(struct signin *s)
+{
+    struct web_request *r = s->request;
+    char sealed[COOKIE_TEXT], *target = landing(s);
+    const struct cookie_route route = {.time = (uint64_t)time(NULL),
+                                       .name = str_of(s->to.name),
+                                       .host = str_of(s->to.name[0] ? "" : s->to.host),
+                                       .port = s->to.port,
+                                       .login = str_of(s->to.login)};
+    struct buf fields;
+    buf_init(&fields, NULL, 0, REQUEST_MAX);
+    buf_adds(&fields, "Cache-Control: no-store\r\n");
+    add_node_fields(s, target, &fields);
+    bool sealable = cookie_seal(web_of(s)->cookie_keys, r->client->service->name, &route, sealed);
+    if (sealable)
+        page_set_cookie(&fields, r, web_of(s)->session.cookie, sealed);
+    if (!sealable || fields.full) {
+        refuse_for(s, VERDICT_TEMPORARY, "the node's answer is too large");
+    } else {
+        log_login(s, true, NULL);
+        count_login(s, VERDICT_OK);
+        r->login = NULL;
+        web_answer(r, 303, buf_str(&fields), (struct str){"", 0});
+        signin_free(s);
+    }
+    buf_free(&fields);
+    free(target);
+}
+
+/* ---- the login on the node ---- */
+
+static bool is_success(const struct signin *s)
+{
+    const struct config_web_node_login *node = &web_of(s)->node;
+    const struct http_head *h = &s->post.head;
+    bool status = false;
+    for (size_t i = 0; i < node->statuses.count; i++)
+        status |= node->statuses.list[i] == h->status;
+    return status && (!node->cookie || sets(h, str_of(node->cookie), true));
+}
+
+static void posted(struct call *call)
+{
+    struct signin *s = OUTER(call, signin, post);
+    unsigned status = call->head.status;
+    if (call->result == CALL_FAILED)
+        refuse_call(s, call);
+    else if (is_success(s))
+        let_in(s);
+    else if (status == 503 || status == 429)
+        refuse_for(s, VERDICT_TEMPORARY, "the node says: not now");
+    else if (status >= 500)
+        refuse_for(s, VERDICT_NODE_DOWN, "the node answered with an error");
+    else
+        refuse_for(s, VERDICT_NODE_REFUSED, "the node refused the login");
+}
+
+/* A field that the node gets from its own page, unless the configuration or the login has it. */
+static bool is_ours(const struct config_web_node_login *node, struct str name)
+{
+    bool ours =
+        str_eq(name, str_of(node->user_field)) || str_eq(name, str_of(node->password_field));
+    for (size_t i = 0; i < node->field_count; i++)
+        ours |= str_eq(name, str_of(node->fields[i].name));
+    return ours;
+}
+
+/* One field, in the node's format. */
+static bool write_field(struct buf *body, bool json, struct str name, struct str value)
+{
+    if (json)
+        return form_write_json(body, name, value);
+    form_write(body, name, value);
+    return true;
+}
+
+/* All that is posted; false: it cannot be said. */
+static bool write_body(const struct signin *s, struct buf *body)
+{
+    const struct config_web_node_login *node = &web_of(s)->node;
+    bool json = node->format == CONFIG_FORM_JSON, good = true;
+    buf_adds(body, json ? "{" : "");
+    for (size_t i = 0; i < s->hidden.count; i++)
+        if (!is_ours(node, s->hidden.list[i].name))
+            good &= write_field(body, json, s->hidden.list[i].name, s->hidden.list[i].value);
+    for (size_t i = 0; i < node->field_count; i++)
+        good &=
+            write_field(body, json, str_of(node->fields[i].name), str_of(node->fields[i].value));
+    good &= write_field(body, json, str_of(node->user_field), str_of(s->route.login));
+    good &= write_field(body, json, str_of(node->password_field), buf_str(&s->creds.secret));
+    buf_adds(body, json ? "}" : "");
+    return good && !body->full;
+}
+
+static void post(struct signin *s)
+{
+    const struct config_web_node_login *node = &web_of(s)->node;
+    bool json = node->format == CONFIG_FORM_JSON;
+    struct buf body, cookies;
+    buf_init(&body, NULL, 0, 2 * REQUEST_MAX);
+    buf_init(&cookies, NULL, 0, REQUEST_MAX);
+    add_cookies(&s->page.head, &cookies);
+    s->post.done = posted;
+    if (write_body(s, &body))
+        say(s, &s->post, node->path,
+            json ? "application/json" : "application/x-www-form-urlencoded", buf_str(&cookies),
+            buf_str(&body));
+    else
+        refuse_for(s, VERDICT_AUTH_FAILED, "the login cannot be said to the node");
+    buf_free(&body);
+    buf_free(&cookies);
+}
+
+static void fetched(struct call *call)
+{
+    struct signin *s = OUTER(call, signin, page);
+    if (call->result == CALL_FAILED) {
+        refuse_call(s, call);
+    } else if (call->head.status != 200) {
+        refuse_for(s, VERDICT_NODE_DOWN, "the node does not show its login page");
+    } else if (!markup_hidden(call->body, web_of(s)->node.password_field, &s->room, &s->hidden)) {
+        refuse_for(s, VERDICT_NODE_DOWN, "the node's login page has too many hidden fields");
+    } else {
+        post(s);
+    }
+}
+
+static void enter(struct signin *s)
+{
+    const struct route *r = &s->route;
+    snprintf(s->to.name, sizeof s->to.name, "%s", r->node_name ? r->node_name : "");
+    snprintf(s->to.host, sizeof s->to.host, "%s", r->host);
+    snprintf(s->to.login, sizeof s->to.login, "%s", s->creds.login);
+    s->to.port = r->port;
+    log_route(s);
+    s->page.done = fetched;
+    if (web_of(s)->node.page)
+        say(s, &s->page, web_of(s)->node.page, NULL, (struct str){"", 0}, (struct str){"", 0});
+    else
+        post(s);
+}
+
+/* ---- the maps ---- */
+
+static void answered(struct signin *s);
+
+static void routed(struct route *r)
+{
+    answered(OUTER(r, signin, route));
+}
+
+static void ask(struct signin *s)
+{
+    const struct client *c = s->request->client;
+    route_start(&s->route, c->worker, c->config, c->service, &s->creds);
+    answered(s);
+}
+
+static void ask_again(struct signin *s)
+{
+    worker_timer_clear(s->request->client->worker, &s->timer);
+    hold_forget(&s->hold);
+    s->route.fresh = true;
+    ask(s);
+}
+
+static void released(struct post *at)
+{
+    ask_again(OUTER(OUTER(at, hold_wait, post), signin, hold));
+}
+
+static void waited(struct timer *timer)
+{
+    ask_again(OUTER(timer, signin, timer));
+}
+
+/* Told at once of the end of a hold by hand; what a map says has to be asked. */
+static void hold(struct signin *s)
+{
+    const struct client *c = s->request->client;
+    uint64_t end = s->asked + c->service->backend.queue_timeout, now = c->worker->now;
+    if (now >= end) {
+        refuse_for(s, VERDICT_BUSY, "the mailbox is on hold");
+        return;
+    }
+    s->hold.post.run = released;
+    s->timer.fire = waited;
+    bool by_hand = hold_wait(&s->hold, c->worker, s->route.email);
+    uint64_t left = end - now;
+    worker_timer(c->worker, &s->timer, by_hand || left < ASK_AGAIN ? left : ASK_AGAIN);
+}
+
+static void answered(struct signin *s)
+{
+    switch (s->route.result) {
+    case ROUTE_PENDING:
+        break;
+    case ROUTE_OK:
+        enter(s);
+        break;
+    case ROUTE_HOLD:
+        hold(s);
+        break;
+    case ROUTE_FAILED:
+        log_route(s);
+        refuse_for(s, s->route.verdict, s->route.why);
+        break;
+    }
+}
+
+/* ---- the form ---- */
+
+/* Whether the form came from a page of ours: one of its fields, however a template calls it, is a
+ * token of the visit that the browser's cookie names. */
+static bool has_token(const struct web_request *r, const struct form *form)
+{
+    const struct config_web *web = &r->client->service->web;
+    struct str visit = page_visit(r);
+    for (size_t i = 0; i < form->count; i++)
+        if (cookie_token_fits(web->cookie_keys, visit, form->list[i].value, (uint64_t)time(NULL),
+                              web->session.lifetime / 1000))
+            return true;
+    return false;
+}
+
+static bool is_form(const struct web_request *r)
+{
+    const struct http_field *type = http_head_find(r->head, HTTP_FIELD_CONTENT_TYPE);
+    return type && str_starts(type->value, "application/x-www-form-urlencoded");
+}
+
+static struct signin *signin_new(struct web_request *r)
+{
+    struct signin *s = xcalloc(1, sizeof *s);
+    const struct client *c = r->client;
+    s->job.cancel = cancel;
+    s->request = r;
+    s->asked = c->worker->now;
+    s->asked_ns = uv_hrtime();
+    s->route.done = routed;
+    s->route.explain = c->service->log_level >= LOG_LEVEL_DEBUG;
+    buf_init(&s->room, NULL, 0, REQUEST_MAX);
+    creds_init(&s->creds, s->secret_space, sizeof s->secret_space);
+    r->login = &s->job;
+    return s;
+}
+
+void signin_start(struct web_request *r)
+{
+    const struct config_web *web = &r->client->service->web;
+    struct form form;
+    /* The body is ours, and nobody else's any more: it is decoded where it stands. */
+    if (!is_form(r) || !form_read(&form, (char *)r->body.p, r->body.n)) {
+        web_refuse(r, is_form(r) ? 400 : 415);
+        return;
+    }
+    struct str user = form_find(&form, web->user_field);
+    struct str password = form_find(&form, web->password_field);
+    if (!has_token(r, &form)) {
+        page_show(r, 403, old_page, user);
+        return;
+    }
+    struct signin *s = signin_new(r);
+    s->user = user;
+    creds_set(&s->creds, user, password);
+    free(r->client->user);
+    r->client->user = s->creds.login[0] ? xstrdup(s->creds.login) : NULL;
+    ask(s);
+}
