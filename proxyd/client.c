@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 enum {
+    STOP_TIME = 10000,       /* ms that who is not ended at once has for what he is about */
     DRAIN_TIME = 3000,       /* ms that a client has to take our last words */
     DRAIN_BYTES = 64 * 1024, /* of a client's that are read away meanwhile */
 };
@@ -258,7 +259,8 @@ static uint64_t earlier(uint64_t a, uint64_t b)
 
 void client_arm(struct client *c, uint64_t last)
 {
-    uint64_t due = earlier(earlier(c->deadline, last), c->stopping ? 0 : c->stop_at);
+    uint64_t stop = !c->stopping ? c->stop_at : client_may_go_on(c) ? c->stop_by : 0;
+    uint64_t due = earlier(earlier(c->deadline, last), stop);
     if (due && (!ring_has(&c->timer.ring) || due < c->timer.due))
         worker_timer(c->worker, &c->timer, due > c->worker->now ? due - c->worker->now : 0);
 }
@@ -311,8 +313,12 @@ unsigned client_total(void)
 
 void client_stop(struct client *c, enum client_reason reason)
 {
+    if (!c->stopping && reason == REASON_DRAINED)
+        c->stop_by = c->worker->now + STOP_TIME;
+    else
+        c->stop_by = 0;
     c->stopping = true;
-    c->reason = reason;
+    c->reason = c->stop_reason = reason;
     c->engine->step(c);
 }
 

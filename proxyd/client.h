@@ -80,7 +80,8 @@ struct client {
     struct post post;           /* by worker_soon the engine steps again, in this round */
     uint64_t started, deadline; /* ms; of the present state, 0: none */
     uint64_t stop_at;           /* ms; 0: not. Then it is to stop for `stop_reason` */
-    enum client_reason reason;  /* once it ends */
+    uint64_t stop_by; /* ms: who is `stopping` is at a command boundary until then, or not */
+    enum client_reason reason; /* once it ends */
     enum client_reason stop_reason;
     uint16_t header_rest; /* bytes of the PROXY header that are still to be thrown away */
     bool arriving;        /* the PROXY header is still awaited */
@@ -102,9 +103,15 @@ void client_start(struct worker *w, const struct engine *engine, struct config *
 unsigned client_total(void);
 
 /* Ends C for REASON, or all of W's, one after the other over MS: those at a command boundary are
- * told. */
+ * told. Who is in the middle of something has a while to come to its end if REASON bears that,
+ * which client_may_go_on tells. */
 void client_stop(struct client *c, enum client_reason reason);
 void client_stop_all(struct worker *w, enum client_reason reason, uint64_t ms);
+
+static inline bool client_may_go_on(const struct client *c)
+{
+    return c->worker->now < c->stop_by;
+}
 
 /* Ends C for REASON in MS from now, unless it is to stop earlier already. */
 void client_stop_in(struct client *c, enum client_reason reason, uint64_t ms);

@@ -187,6 +187,14 @@ static enum session_state end_now(struct session *s)
     return SESSION_END;
 }
 
+/* Whether words of ours would cut nothing in two. */
+static bool at_boundary(const struct session *s)
+{
+    if (s->login)
+        return s->state != SESSION_ARRIVE && s->state != SESSION_TLS;
+    return s->down.at_line_end && !stream_pending(&s->client.stream);
+}
+
 /* THE exit: logs, tells the client what REASON has for him if nothing else would be cut in two by
  * it, and returns the state in which that goes out, or the end. */
 static enum session_state session_end(struct session *s, enum client_reason reason,
@@ -195,8 +203,7 @@ static enum session_state session_end(struct session *s, enum client_reason reas
     char space[256];
     struct buf words;
     const char *text = client_reason_text(reason);
-    bool boundary = s->login ? s->state != SESSION_ARRIVE && s->state != SESSION_TLS
-                             : s->down.at_line_end && !stream_pending(&s->client.stream);
+    bool boundary = at_boundary(s);
     s->client.reason = reason;
     log_close(s, detail);
     buf_init(&words, space, sizeof space, sizeof space);
@@ -662,6 +669,8 @@ static enum session_state do_carry(struct session *s)
     }
     if (up == SPLICE_ENDED && down == SPLICE_ENDED)
         return session_end(s, s->client.reason, NULL);
+    if (s->client.stopping && (at_boundary(s) || !client_may_go_on(&s->client)))
+        return session_end(s, s->client.stop_reason, NULL);
     if (down == SPLICE_ENDED)
         node_leave(&s->ticket); /* the node has done with it, whatever the client still does */
     if (up == SPLICE_AGAIN || down == SPLICE_AGAIN)
@@ -690,7 +699,7 @@ static void session_step(struct session *s)
         [SESSION_ROUTE] = do_route,   [SESSION_HOLD] = do_hold,   [SESSION_WAIT] = do_wait,
         [SESSION_LOGIN] = do_login,   [SESSION_CARRY] = do_carry, [SESSION_DRAIN] = do_drain,
     };
-    if (s->client.stopping && s->state < SESSION_DRAIN)
+    if (s->client.stopping && s->state < SESSION_CARRY)
         s->state = session_end(s, s->client.reason, NULL);
     else if (s->login && s->client.worker->now >= login_end(s))
         s->state = session_end(s, REASON_LOGIN_TIMEOUT, NULL);

@@ -114,6 +114,36 @@ class Drain(Move):
         at_two.expect('b NOOP')
         self.assertEqual(p.ask('drain', 'node1', '--close'), {'closed': 0, 'status': 0})
 
+    def test_close_between_two_commands(self):
+        """Who is in the middle of an answer gets it whole, for a while; who is kicked or held does not."""
+        p = self.two_nodes(f'{BOB} node1\n* node2')
+        client, wire = self.login(p, self.one)
+        wire.send(b'* 1 FETCH (BODY[] {10}\r\n01234')
+        client.expect('* 1 FETCH (BODY[] {10}')
+        self.assertEqual(client.read(5), b'01234')
+        self.assertEqual(p.ask('drain', 'node1', '--close')['closed'], 1)
+        self.assertEqual(len(p.ask('sessions', '--user', BOB)['sessions']), 1)
+        wire.send(b'56789)\r\n')
+        client.expect('56789)', '* BYE Server is going into maintenance, try again')
+        client.expect_end()
+        for order in (['kick', '--user', 'carol'], ['hold', 'dave']):
+            client, wire = self.login(p, self.two, login=order[-1])
+            wire.send(b'* 1 FETCH (BODY[] {10}\r\n01234')
+            client.expect('* 1 FETCH (BODY[] {10}')
+            client.read(5)
+            p.order(*order)
+            client.expect_end()
+            wire.expect_end()
+
+    def test_close_has_an_end(self):
+        p = self.two_nodes()
+        client, wire = self.login(p, self.one)
+        wire.send(b'* 1 FETCH (BODY[] {10}\r\n01234')
+        client.expect('* 1 FETCH (BODY[] {10}')
+        self.assertEqual(p.ask('drain', 'node1', '--close')['closed'], 1)
+        self.assertEqual(p.events('close'), [])
+        p.wait('close', seconds=25, reason='drained')
+
     def test_close_over_a_time(self):
         p = self.two_nodes(f'{BOB} node1', global_={'workers': {'min': 2}})
         clients = [self.login(p, self.one)[0] for _ in range(20)]
