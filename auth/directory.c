@@ -13,6 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+enum { PROBE = 2000 /* ms without an answer until a server is asked whether it is there */ };
 enum { KEY_MAX = 1 + DIRECTORY_DN_MAX + 1 + DIRECTORY_FILTER_MAX + 1 };
 
 /* What begins an answer in the cache: */
@@ -108,6 +109,7 @@ struct directory *directory_new(const struct directory_settings *settings)
     pthread_once(&once, prepare_libldap);
     struct directory *d = xcalloc(1, sizeof *d);
     atomic_init(&d->references, 1);
+    pthread_mutex_init(&d->lock, NULL);
     copy_settings(&d->settings, settings);
     d->moving_base = placeholder_any(settings->search_base);
     if (settings->cache.found || settings->cache.not_found)
@@ -128,6 +130,7 @@ void directory_unref(struct directory *directory)
     if (directory->cache)
         directory_cache_free(directory->cache);
     free_settings(&directory->settings);
+    pthread_mutex_destroy(&directory->lock);
     free(directory);
 }
 
@@ -266,4 +269,46 @@ void directory_flush(struct directory *directory, const char *base, const char *
     for (const char *kind = "p-"; base && *kind; kind++)
         if (make_key(key, *kind, base, filter, &made))
             directory_cache_drop(directory->cache, made);
+}
+
+/* ---- health ---- */
+
+/* The base is what the server has to look at for every user; where it depends on the user, the root
+ * does (RFC 4512, 5.1). */
+void directory_probe(struct directory *directory, struct worker *w)
+{
+    char key[KEY_MAX], error[256];
+    struct str made;
+    const char *base = directory->moving_base ? "" : directory->settings.search_base;
+    uint64_t heard = atomic_load(&directory->heard);
+    if ((heard && now_ms() - heard < PROBE) || !make_key(key, 'c', base, "(objectClass=*)", &made))
+        return;
+    directory_client_ask(directory_client(directory, w), made, (struct str){0}, NULL, error);
+}
+
+void directory_server(struct directory *directory, size_t index, struct directory_server *server)
+{
+    server->url = directory->settings.servers.list[index];
+    server->well = atomic_load(&directory->retry_at[index]) == 0;
+    pthread_mutex_lock(&directory->lock);
+    memcpy(server->trouble, directory->trouble[index], sizeof server->trouble);
+    pthread_mutex_unlock(&directory->lock);
+}
+
+bool directory_answers(struct directory *directory, char *why, size_t size)
+{
+    struct directory_server server;
+    bool well = false;
+    const char *trouble = "";
+    for (size_t i = 0; i < directory->settings.servers.count && !well; i++) {
+        directory_server(directory, i, &server);
+        well = server.well;
+        trouble = server.trouble;
+    }
+    bool heard = atomic_load(&directory->heard);
+    if (well && heard)
+        return true;
+    snprintf(why, size, "%s%s%s", heard ? "no server answers" : "no server has answered yet",
+             *trouble ? ": " : "", trouble);
+    return false;
 }

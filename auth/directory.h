@@ -133,6 +133,27 @@ void directory_cancel(struct directory_ask *ask);
 /* Forgets what the cache knows: of one question, or (BASE NULL) all of it. From any thread. */
 void directory_flush(struct directory *directory, const char *base, const char *filter);
 
+/* ---- health ---- */
+
+/* Asks something small, unless a server has answered not long ago or that is under way: so that
+ * directory_answers knows while nobody else asks. For W's thread. */
+void directory_probe(struct directory *directory, struct worker *w);
+
+/* Whether questions can be answered now: a server is well, as far as is known. False before the
+ * first answer ever, too. WHY (SIZE bytes) has the reason then. From any thread. */
+bool directory_answers(struct directory *directory, char *why, size_t size);
+
+enum { DIRECTORY_TROUBLE = 160 };
+
+struct directory_server {
+    const char *url; /* as long as the connector */
+    bool well;
+    char trouble[DIRECTORY_TROUBLE]; /* why it failed last, or "" */
+};
+
+/* The state of the server at INDEX of the settings. From any thread. */
+void directory_server(struct directory *directory, size_t index, struct directory_server *server);
+
 /* What has happened since the connector was made. From any thread. */
 struct directory_counters {
     uint64_t hits;     /* answered from the cache */

@@ -144,8 +144,16 @@ static void log_server(const struct directory_client *c, enum log_level level, i
     log_end(&l);
 }
 
+static void note_trouble(struct directory *d, int server, const char *why)
+{
+    pthread_mutex_lock(&d->lock);
+    snprintf(d->trouble[server], sizeof d->trouble[server], "%s", why);
+    pthread_mutex_unlock(&d->lock);
+}
+
 static void server_failed(struct directory_client *c, int server, const char *why)
 {
+    note_trouble(c->directory, server, why);
     uint64_t retry = now_ms() + settings_of(c)->retry_interval;
     bool was_well = atomic_exchange(&c->directory->retry_at[server], retry) == 0;
     log_server(c, was_well ? LOG_LEVEL_WARNING : LOG_LEVEL_DEBUG, server, why);
@@ -153,8 +161,10 @@ static void server_failed(struct directory_client *c, int server, const char *wh
 
 static void server_answers(struct directory_client *c, int server)
 {
-    if (atomic_exchange(&c->directory->retry_at[server], 0) != 0)
-        log_server(c, LOG_LEVEL_INFO, server, "answers");
+    if (atomic_exchange(&c->directory->retry_at[server], 0) == 0)
+        return;
+    note_trouble(c->directory, server, "");
+    log_server(c, LOG_LEVEL_INFO, server, "answers");
 }
 
 /* The first server that is well; else, or before it, the first that may be tried again: which one
@@ -220,6 +230,11 @@ static void free_question(struct directory_question *q)
     free(q);
 }
 
+static bool is_check(const struct directory_question *q)
+{
+    return *q->key == 'c';
+}
+
 static void finish(struct directory_question *q, struct directory_answer *answer)
 {
     struct str key = {q->key, q->key_size};
@@ -228,9 +243,9 @@ static void finish(struct directory_question *q, struct directory_answer *answer
     answer->took = uv_hrtime() - q->asked;
     if (answer->result == DIRECTORY_FOUND && !q->bind)
         answer->values = buf_str(&q->values);
-    if (answer->result == DIRECTORY_TEMPORARY)
+    if (answer->result == DIRECTORY_TEMPORARY && !is_check(q))
         atomic_fetch_add(&q->client->directory->failures, 1);
-    if (!q->bind)
+    if (!q->bind && !is_check(q))
         directory_remember(q->client->directory, key, answer);
     for (struct directory_ask *ask; (ask = q->asks) != NULL;) {
         q->asks = ask->next;
@@ -431,6 +446,16 @@ static void connect_to(struct directory_client *c, struct channel *channel, int 
 
 /* ---- asking ---- */
 
+/* The entry, and of its attributes none (RFC 4511, 4.5.1.8). */
+static void set_check(struct directory_request *r)
+{
+    static char none[] = LDAP_NO_ATTRS;
+    r->scope = LDAP_SCOPE_BASE;
+    r->size_limit = 1;
+    r->attributes[0] = none;
+    r->attributes[1] = NULL;
+}
+
 static void set_attributes(const struct directory_settings *s, bool passwords, char **out)
 {
     char *all[] = {s->attributes.host, s->attributes.login, s->attributes.hold,
@@ -453,6 +478,8 @@ static void set_request(const struct directory_client *c, const char *key,
     r->scope = scopes[s->search_scope];
     r->size_limit = s->multiple_matches == DIRECTORY_MATCHES_FIRST ? 1 : 2;
     set_attributes(s, *key == 'p', r->attributes);
+    if (*key == 'c')
+        set_check(r);
 }
 
 /* Hands the question to libldap; an LDAP result code. */
@@ -465,7 +492,8 @@ static int transmit(struct directory_question *q, LDAP *ld)
         atomic_fetch_add(&d->binds, 1);
         return ldap_sasl_bind(ld, q->key + 1, LDAP_SASL_SIMPLE, &password, NULL, NULL, &q->id);
     }
-    atomic_fetch_add(&d->searches, 1);
+    if (!is_check(q))
+        atomic_fetch_add(&d->searches, 1);
     set_request(q->client, q->key, &r);
     return ldap_search_ext(ld, r.base, r.scope, r.filter, r.attributes, 0, NULL, NULL, NULL,
                            r.size_limit, &q->id);
@@ -621,10 +649,14 @@ static void result_came(struct connection *n, struct directory_question *q, LDAP
     snprintf(words, sizeof words, "%s%s%.150s%s", ldap_err2string(code), more && *more ? " (" : "",
              more ? more : "", more && *more ? ")" : "");
     ldap_memfree(more);
+    if (code != LDAP_BUSY && code != LDAP_UNAVAILABLE)
+        atomic_store(&n->client->directory->heard, now_ms());
     if (code == LDAP_BUSY || code == LDAP_UNAVAILABLE)
         leave_server(n->client, n->server, words);
     else if (q->bind)
         bind_ended(q, n->server, code, words);
+    else if (is_check(q))
+        finish_with(q, DIRECTORY_NOT_FOUND, n->server, "");
     else
         search_ended(q, n->server, code, words);
 }
@@ -936,9 +968,11 @@ bool directory_client_ask(struct directory_client *client, struct str key, struc
     }
     if (!q)
         q = new_question(client, hash, key, password);
-    ask->question = q;
-    ask->next = q->asks;
-    q->asks = ask;
+    if (ask) {
+        ask->question = q;
+        ask->next = q->asks;
+        q->asks = ask;
+    }
     dispatch_soon(client);
     return true;
 }

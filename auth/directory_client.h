@@ -13,6 +13,7 @@
 #include "base/buf.h"
 #include "worker.h"
 
+#include <pthread.h>
 #include <stdatomic.h>
 
 enum {
@@ -27,6 +28,9 @@ struct directory {
     _Atomic uint64_t retry_at[DIRECTORY_SERVERS]; /* ms of uv_hrtime; 0: the server is well */
     struct directory_cache *cache;                /* NULL: nothing is kept */
     _Atomic uint64_t hits, searches, binds, failures;
+    _Atomic uint64_t heard; /* ms of uv_hrtime: the last answer of a server; 0: none yet */
+    pthread_mutex_t lock;   /* of what follows */
+    char trouble[DIRECTORY_SERVERS][DIRECTORY_TROUBLE];
 };
 
 struct directory_client;
@@ -47,8 +51,9 @@ struct directory_client *directory_client(struct directory *directory, struct wo
 /* DIRECTORY_VALUES_MAX + 1 bytes to answer from. */
 char *directory_client_buffer(struct directory_client *client);
 
-/* Asks for a search, or tries a bind. KEY: 'p' or '-' (with passwords or without) or 'b' (a bind),
- * then the base or DN and the filter, each ended by NUL; it is copied. False, with the reason in
+/* Asks for a search, or tries a bind. KEY: 'p' or '-' (with passwords or without), 'b' (a
+ * bind) or 'c' (a check: whatever is answered will do), then the base or DN and the filter, each
+ * ended by NUL; it is copied. ASK may be NULL: nobody wants to know. False, with the reason in
  * ERROR, when it is hopeless: no server answers and none is to be tried again yet, or too many
  * questions are waiting. */
 bool directory_client_ask(struct directory_client *client, struct str key, struct str password,

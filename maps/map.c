@@ -42,6 +42,11 @@ void map_flush(struct map *map, const struct map_query *query)
         map->kind->flush(map, query);
 }
 
+bool map_answers(struct map *map, char *why, size_t size)
+{
+    return !map->kind->answers || map->kind->answers(map, why, size);
+}
+
 bool map_host_parse(struct str text, char host[MAP_HOST_MAX + 1], uint16_t *port)
 {
     struct addr a;

@@ -98,6 +98,8 @@ struct map_kind {
     void (*cancel)(struct map_ask *ask);
     /* As map_flush. NULL: it keeps no answers. */
     void (*flush)(struct map *map, const struct map_query *query);
+    /* As map_answers. NULL: always. */
+    bool (*answers)(struct map *map, char *why, size_t size);
     void (*free)(struct map *map);
 };
 
@@ -125,6 +127,10 @@ void map_cancel(struct map_ask *ask);
 
 /* Forgets the kept answer to QUERY (NULL: all answers). */
 void map_flush(struct map *map, const struct map_query *query);
+
+/* Whether MAP can be asked now, as far as is known; if not, WHY (SIZE bytes) has the reason. From
+ * any thread. */
+bool map_answers(struct map *map, char *why, size_t size);
 
 /* Takes a node as maps write it, HOST or HOST:PORT, apart: PORT is 0 where there is none. False
  * when it is no node's name, host name, address or "unix:/path". */

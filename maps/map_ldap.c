@@ -323,6 +323,11 @@ static enum map_result verify(struct map *map, struct map_ask *ask, struct str p
 
 /* ---- the map ---- */
 
+static bool answers(struct map *map, char *why, size_t size)
+{
+    return directory_answers(((struct map_ldap *)map)->directory, why, size);
+}
+
 static void free_map(struct map *map)
 {
     struct map_ldap *m = (struct map_ldap *)map;
@@ -335,12 +340,14 @@ static const struct map_kind kinds[] = {
                            .lookup = lookup,
                            .cancel = cancel,
                            .flush = flush,
+                           .answers = answers,
                            .free = free_map},
     [MAP_LDAP_BIND] = {.type = "ldap_bind",
                        .lookup = lookup,
                        .verify = verify,
                        .cancel = cancel,
                        .flush = flush,
+                       .answers = answers,
                        .free = free_map},
 };
 

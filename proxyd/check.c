@@ -12,6 +12,7 @@
 enum {
     TICK = 50,         /* ms between two looks at what is due */
     CHECKS_MAX = 64,   /* under way at once */
+    PROBES = 20,       /* ticks between two looks at the directories */
     ANSWER_TIME = 5000 /* ms for all that comes after the greeting */
 };
 
@@ -32,6 +33,7 @@ struct checker {
     struct timer timer;
     struct check *first;
     unsigned count;
+    unsigned ticks;
 };
 
 static void drop(struct check *c)
@@ -122,12 +124,22 @@ static void begin(struct checker *checker, struct node *node)
     judge(c, link_step(&c->link));
 }
 
+/* Directories are only asked for the sake of who asks us whether they answer. */
+static void probe(struct checker *checker)
+{
+    const struct config *config = checker->config;
+    for (size_t i = 0; i < config->ldap_count && config->admin.listener_count; i++)
+        directory_probe(config->directories[i], checker->worker);
+}
+
 static void look(struct timer *timer)
 {
     struct checker *checker = OUTER(timer, checker, timer);
     struct worker *w = checker->worker;
     for (struct node *node; checker->count < CHECKS_MAX && (node = node_check_due(w->now));)
         begin(checker, node);
+    if (checker->ticks++ % PROBES == 0)
+        probe(checker);
     worker_timer(w, timer, TICK);
 }
 

@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: ISC
  *
  * Health checks: one worker asks every node of the configuration, at its service's interval, in
- * the protocol's own words, and tells node.c how it went. For that worker's thread. */
+ * the protocol's own words, and tells node.c how it went; and, where there is an admin listener,
+ * asks directories that nobody has asked of late whether they are there. For that worker's thread.
+ */
 #ifndef CHECK_H
 #define CHECK_H
 

@@ -394,6 +394,7 @@ void config_unref(struct config *config)
         map_unref(config->maps[i]);
     free(config->maps);
     free_directories(config);
+    free(config->admin.listeners);
     options_free(options, config);
     for (size_t i = 0; i < config->files.count; i++)
         free(config->files.list[i]);

@@ -95,6 +95,12 @@ struct config_listener {
     struct tls_server *tls_server; /* NULL with tls: none */
 };
 
+/* Where the admin listener is. */
+struct config_admin_listener {
+    struct addr bind;
+    struct place place;
+};
+
 struct config_check {
     uint64_t interval; /* ms; 0: no checks */
     unsigned fall, rise;
@@ -248,6 +254,11 @@ struct config {
         size_t event_count;
     } log;
     struct tls_settings tls;
+    struct {
+        struct strings listen;                   /* as written */
+        struct config_admin_listener *listeners; /* of these, in the same order */
+        size_t listener_count;
+    } admin;
     struct directory_settings *ldap;
     size_t ldap_count;
     struct directory **directories; /* of these, in the same order */

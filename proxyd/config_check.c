@@ -225,6 +225,60 @@ static void check_nodes(struct config_checking *c)
     }
 }
 
+/* ---- admin ---- */
+
+static const struct place *listener_at(const struct config *config, const struct addr *bind)
+{
+    for (size_t i = 0; i < config->service_count; i++)
+        for (size_t k = 0; k < config->services[i].listener_count; k++)
+            if (addr_equal(&config->services[i].listeners[k].bind, bind))
+                return &config->services[i].listeners[k].place;
+    for (size_t i = 0; i < config->admin.listener_count; i++)
+        if (addr_equal(&config->admin.listeners[i].bind, bind))
+            return &config->admin.listeners[i].place;
+    return NULL;
+}
+
+/* Who can reach it sees logins and addresses. */
+static void warn_of_open_admin(struct config_checking *c, struct yaml_node *node,
+                               const struct addr *bind)
+{
+    if (bind->len && !addr_is_local(bind))
+        problem_warning(
+            c->problems, node->value,
+            "whoever can reach this address sees who logs in: keep others away from it");
+}
+
+static void check_admin_listener(struct config_checking *c, struct yaml_node *node,
+                                 const char *text)
+{
+    struct config *config = c->config;
+    struct config_admin_listener *l = &config->admin.listeners[config->admin.listener_count];
+    struct str host;
+    uint16_t port;
+    addr_split(str_of(text), &host, &port);
+    config_check_bind(c, node, host, port, &l->bind);
+    const struct place *other = l->bind.len ? listener_at(config, &l->bind) : NULL;
+    if (other)
+        option_error(node, c->problems, "a listener given twice: first at %.200s:%u", other->file,
+                     other->line);
+    warn_of_open_admin(c, node, &l->bind);
+    l->place = node->value;
+    config->admin.listener_count++;
+}
+
+static void check_admin(struct config_checking *c)
+{
+    const struct strings *listen = &c->config->admin.listen;
+    struct yaml_node *list = config_check_at(c->tree, "admin.listen");
+    c->config->admin.listeners = xcalloc(listen->count + 1, sizeof *c->config->admin.listeners);
+    for (size_t item = 0, i = 0; i < listen->count; item++) {
+        struct yaml_node *node = config_check_item(list, item);
+        if (!node->bad) /* what is bad is not in the list */
+            check_admin_listener(c, node, listen->list[i++]);
+    }
+}
+
 void config_check(struct config *config, struct yaml_node *tree, struct problems *problems)
 {
     struct config_checking c = {config, tree, problems};
@@ -239,4 +293,5 @@ void config_check(struct config *config, struct yaml_node *tree, struct problems
     check_nodes(&c);
     config_check_global_limits(&c);
     config_check_services(&c);
+    check_admin(&c);
 }

@@ -30,6 +30,10 @@ struct tls_server *config_check_tls_server(struct config_checking *c, struct yam
 struct tls_client *config_check_tls_client(struct config_checking *c, struct yaml_node *node,
                                            const char *ca_file, bool verify);
 
+/* The address to BIND for HOST and PORT, which stand at NODE; of a name the first one. */
+void config_check_bind(struct config_checking *c, struct yaml_node *node, struct str host,
+                       uint16_t port, struct addr *bind);
+
 /* Checks the connectors and makes them: config->directories. */
 void config_check_ldap(struct config_checking *c);
 

@@ -23,29 +23,30 @@ static bool is_of(const struct config_service *service, enum protocol_engine eng
 
 /* ---- listeners ---- */
 
-/* The address to bind, of a name the first one. */
-static void resolve(struct config_checking *c, struct config_listener *listener,
-                    struct yaml_node *node)
+void config_check_bind(struct config_checking *c, struct yaml_node *node, struct str host,
+                       uint16_t port, struct addr *bind)
 {
-    struct str host = str_of(listener->address.host);
     struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_flags = AI_PASSIVE}, *found;
-    bool numeric = addr_numeric(&listener->bind, host, listener->address.port);
-    if (!listener->address.port && (!numeric || listener->bind.sa.sa_family != AF_UNIX)) {
-        option_error(node, c->problems, "a listener's address needs a port: %.200s:PORT", host.p);
+    bool numeric = addr_numeric(bind, host, port);
+    if (!port && (!numeric || bind->sa.sa_family != AF_UNIX)) {
+        option_error(node, c->problems, "a listener's address needs a port: %.*s:PORT", (int)host.n,
+                     host.p);
         return;
     }
     if (numeric)
         return;
-    int rc = getaddrinfo(host.p, NULL, &hints, &found);
+    char name[NI_MAXHOST];
+    snprintf(name, sizeof name, "%.*s", (int)host.n, host.p);
+    int rc = getaddrinfo(name, NULL, &hints, &found);
     if (rc) {
-        option_error(node, c->problems, "cannot resolve %.200s: %s", host.p, gai_strerror(rc));
+        option_error(node, c->problems, "cannot resolve %s: %s", name, gai_strerror(rc));
         return;
     }
     char text[ADDR_TEXT];
     struct addr any;
     addr_from_sockaddr(&any, found->ai_addr, found->ai_addrlen);
     freeaddrinfo(found);
-    addr_numeric(&listener->bind, str_of(addr_host(&any, text)), listener->address.port);
+    addr_numeric(bind, str_of(addr_host(&any, text)), port);
 }
 
 /* Who may speak for others, somebody has to have decided. */
@@ -90,7 +91,8 @@ static void check_listener(struct service_check *s, struct config_listener *list
     struct yaml_node *address = config_check_at(node, "address");
     listener->place = address->value;
     if (listener->address.host)
-        resolve(c, listener, address);
+        config_check_bind(c, address, str_of(listener->address.host), listener->address.port,
+                          &listener->bind);
     else
         option_error(address, c->problems, "a listener needs an address");
     const struct config_listener *other = twin(c->config, listener);

@@ -211,3 +211,8 @@ bool crew_answers(void)
     }
     return all;
 }
+
+unsigned crew_running(void)
+{
+    return crew.running;
+}

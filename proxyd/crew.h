@@ -24,6 +24,9 @@ bool crew_has(const struct worker *w);
 /* Accepts no more; each worker ends with its last session, and DONE is called when all have. */
 void crew_retire(void (*done)(void));
 
+/* How many there are that accept. */
+unsigned crew_running(void);
+
 /* Closes the sessions that are left, one after the other over MS; after crew_retire. */
 void crew_stop_sessions(uint64_t ms);
 

@@ -30,7 +30,7 @@ struct listen_socket {
 
 struct listen_set {
     atomic_uint references;
-    size_t count, max;
+    size_t count, max, first_admin;
     struct listen_socket *sockets[];
 };
 
@@ -84,7 +84,7 @@ static void remove_file(const struct listen_socket *sock)
         unlink(path);
 }
 
-static void socket_unref(struct listen_socket *sock)
+void listen_socket_unref(struct listen_socket *sock)
 {
     if (atomic_fetch_sub(&sock->references, 1) > 1)
         return;
@@ -138,21 +138,32 @@ static size_t count_listeners(const struct config *config)
     return n;
 }
 
+static void add_socket(struct listen_set *set, const struct listen_set *old,
+                       const struct addr *bind, struct place place, struct problems *problems)
+{
+    struct listen_socket *sock = socket_get(old, bind);
+    char text[ADDR_TEXT];
+    if (sock)
+        set->sockets[set->count++] = sock;
+    else
+        problem_error(problems, place, "cannot listen on %s: %s", addr_format(bind, text),
+                      strerror(errno));
+}
+
 struct listen_set *listen_set_open(const struct config *config, const struct listen_set *old,
                                    struct problems *problems)
 {
-    struct listen_set *set = listen_set_new(count_listeners(config));
+    size_t services = count_listeners(config);
+    struct listen_set *set = listen_set_new(services + config->admin.listener_count);
+    set->first_admin = services;
     for (size_t i = 0; i < config->service_count; i++)
         for (size_t k = 0; k < config->services[i].listener_count; k++) {
             const struct config_listener *conf = &config->services[i].listeners[k];
-            struct listen_socket *sock = socket_get(old, &conf->bind);
-            char text[ADDR_TEXT];
-            if (sock)
-                set->sockets[set->count++] = sock;
-            else
-                problem_error(problems, conf->place, "cannot listen on %s: %s",
-                              addr_format(&conf->bind, text), strerror(errno));
+            add_socket(set, old, &conf->bind, conf->place, problems);
         }
+    for (size_t i = 0; i < config->admin.listener_count; i++)
+        add_socket(set, old, &config->admin.listeners[i].bind, config->admin.listeners[i].place,
+                   problems);
     if (problems->errors == 0)
         return set;
     listen_set_unref(set);
@@ -170,8 +181,22 @@ void listen_set_unref(struct listen_set *set)
     if (!set || atomic_fetch_sub(&set->references, 1) > 1)
         return;
     for (size_t i = 0; i < set->count; i++)
-        socket_unref(set->sockets[i]);
+        listen_socket_unref(set->sockets[i]);
     free(set);
+}
+
+struct listen_socket *listen_set_admin(struct listen_set *set, size_t index)
+{
+    if (set->first_admin + index >= set->count)
+        return NULL;
+    struct listen_socket *sock = set->sockets[set->first_admin + index];
+    atomic_fetch_add(&sock->references, 1);
+    return sock;
+}
+
+int listen_socket_fd(const struct listen_socket *sock)
+{
+    return sock->fd;
 }
 
 bool listen_set_is_idle(const struct listen_set *set)

@@ -9,6 +9,7 @@
 
 #include "config.h"
 
+struct listen_socket;
 struct listen_set; /* counted references, from any thread */
 
 /* Opens the sockets for CONFIG; those that OLD (or NULL) has at the same address are the same ones.
@@ -28,7 +29,14 @@ void listen_set_add(struct listen_set *set, int fd, bool borrowed);
 /* A descriptor of the caller's own for the socket of SET (or NULL) at ADDR, or -1. */
 int listen_set_take(const struct listen_set *set, const struct addr *addr);
 
-/* How many sockets SET has, in the order of the configuration's listeners; of one of them the
+/* The sockets of admin.listen, in that order: the one at INDEX with a reference for the caller, who
+ * accepts from its descriptor; NULL behind the last one. */
+struct listen_socket *listen_set_admin(struct listen_set *set, size_t index);
+int listen_socket_fd(const struct listen_socket *sock);
+void listen_socket_unref(struct listen_socket *sock);
+
+/* How many sockets SET has, in the order of the configuration's listeners, those of
+ * services first; of one of them the
  * descriptor, and whether it is borrowed. From any thread. */
 size_t listen_set_count(const struct listen_set *set);
 int listen_set_fd(const struct listen_set *set, size_t index);

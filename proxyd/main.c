@@ -2,6 +2,7 @@
  *
  * proxyd: arguments, start, privileges, signals, reload, end. The main thread serves nobody itself:
  * it tells the crew of workers what to serve (crew.h) and watches the map files (map_watch.h). */
+#include "admin/admin.h"
 #include "admin/control.h"
 #include "base/log.h"
 #include "base/mem.h"
@@ -195,6 +196,7 @@ static void adopt(struct config *config, struct listen_set *set, struct control_
     stats_configure(config);
     node_configure(config);
     crew_serve(&proxyd.loop, config, set);
+    admin_serve(&proxyd.loop, config, set);
     map_watch_stop(proxyd.watch);
     proxyd.watch = map_watch_start(&proxyd.loop, config);
     control_serve(config, control);
@@ -304,6 +306,7 @@ static void leave(enum ending how)
     listen_set_unref(proxyd.set);
     proxyd.set = NULL;
     uv_timer_start(&proxyd.grace, grace_over, proxyd.config->global.shutdown_grace, 0);
+    admin_drain();
     crew_retire(ended);
 }
 
@@ -318,6 +321,7 @@ static void handed_over(pid_t pid)
     listen_set_own_files(proxyd.set, false);
     control_socket_hand_over(control_socket());
     control_serve(proxyd.config, NULL);
+    admin_hand_over();
     leave(ENDING_HANDED_OVER);
 }
 
@@ -395,6 +399,7 @@ static void close_handle(uv_handle_t *handle, void *arg)
 static void clean_up(void)
 {
     control_stop();
+    admin_end();
     map_watch_stop(proxyd.watch);
     while (map_watch_active())
         uv_run(&proxyd.loop, UV_RUN_ONCE);

@@ -61,20 +61,21 @@ bool node_group_usable(struct node_group *group, char *why, size_t size)
 
 /* ---- the list ---- */
 
-/* References on those nodes of G that there is something to be said about, behind LIST's COUNT. */
-static struct node_state *add_group(struct node_group *g, struct node_state *list, size_t *count)
+/* References on those nodes of G that there is something to be said about, behind the COUNT that
+ * NODES has. */
+static struct node **add_group(struct node_group *g, struct node **nodes, size_t *count)
 {
     pthread_mutex_lock(&node_groups.lock);
     if (g->current)
-        list = xrealloc(list, (*count + g->count + 1) * sizeof *list);
+        nodes = xrealloc(nodes, (*count + g->count + 1) * sizeof *nodes);
     for (size_t i = 0; i < NODE_BUCKETS && g->current; i++)
         for (struct node *node = g->table[i]; node; node = node->next)
             if (node->wanted || atomic_load(&node->references)) {
                 atomic_fetch_add(&node->references, 1);
-                list[(*count)++].node = node;
+                nodes[(*count)++] = node;
             }
     pthread_mutex_unlock(&node_groups.lock);
-    return list;
+    return nodes;
 }
 
 static struct node_state state_of(struct node *node)
@@ -99,24 +100,26 @@ static struct node_state state_of(struct node *node)
 
 static int by_service_and_name(const void *a, const void *b)
 {
-    const struct node_state *left = a, *right = b;
-    int order = strcmp(left->service, right->service);
-    return order ? order : strcmp(left->name, right->name);
+    const struct node *left = *(struct node *const *)a, *right = *(struct node *const *)b;
+    int order = strcmp(left->group->service, right->group->service);
+    return order ? order : strcmp(node_name(left), node_name(right));
 }
 
 /* Only collecting the nodes takes the lock that logins take too. */
 struct node_state *node_list(size_t *count)
 {
-    struct node_state *list = xmalloc(sizeof *list);
+    struct node **nodes = xmalloc(sizeof *nodes);
     *count = 0;
     pthread_mutex_lock(&node_groups.lock);
     struct node_group *first = node_groups.first;
     pthread_mutex_unlock(&node_groups.lock);
     for (struct node_group *g = first; g; g = g->next)
-        list = add_group(g, list, count);
+        nodes = add_group(g, nodes, count);
+    qsort(nodes, *count, sizeof *nodes, by_service_and_name);
+    struct node_state *list = xcalloc(*count + 1, sizeof *list);
     for (size_t i = 0; i < *count; i++)
-        list[i] = state_of(list[i].node);
-    qsort(list, *count, sizeof *list, by_service_and_name);
+        list[i] = state_of(nodes[i]);
+    free(nodes);
     return list;
 }
 

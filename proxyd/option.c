@@ -642,6 +642,16 @@ static bool parse_strings(const struct option *o, const char *text, void *field)
     return true;
 }
 
+/* To be taken apart later. */
+static bool parse_address_text(const struct option *o, const char *text, void *field)
+{
+    struct config_address address;
+    if (!parse_address(o, text, &address))
+        return false;
+    free(address.host);
+    return parse_strings(o, text, field);
+}
+
 static bool parse_tls_name(const struct option *o, const char *text, void *field)
 {
     bool star = strncmp(text, "*.", 2) == 0;
@@ -692,6 +702,14 @@ const struct option_type option_strings = {
     .read = read_items,
     .free = free_strings,
     .parse = parse_strings,
+};
+
+const struct option_type option_addresses = {
+    .name = "address or list of addresses",
+    .what = "an address: HOST:PORT, \"[IPv6]:PORT\" or unix:/PATH",
+    .read = read_items,
+    .free = free_strings,
+    .parse = parse_address_text,
 };
 
 const struct option_type option_files = {

@@ -84,6 +84,7 @@ extern const struct option_type option_protocol; /* const struct protocol * */
 
 /* Lists. */
 extern const struct option_type option_strings;    /* struct strings */
+extern const struct option_type option_addresses;  /* struct strings, as option_address */
 extern const struct option_type option_files;      /* struct strings, of files that can be read */
 extern const struct option_type option_tls_names;  /* struct strings, of names or "*.NAME" */
 extern const struct option_type option_networks;   /* struct config_networks */

@@ -148,6 +148,13 @@ static const struct option logging[] = {
      .help = "a level of its own for a service, or for config, ldap, listener, node or worker"},
     {0}};
 
+/* ---- admin ---- */
+
+static const struct option admin[] = {
+    {"listen", &option_addresses, AT(config, admin.listen), .example = "\"127.0.0.1:8025\"",
+     .help = "HTTP for administrators: /healthz /readyz /metrics /status; default: none"},
+    {0}};
+
 /* ---- tls ---- */
 
 static const struct option sni[] = {
@@ -480,6 +487,7 @@ const struct option options[] = {
     {"log", &option_section, .options = logging, .help = "where and how much is logged"},
     {"tls", &option_section, AT(config, tls), .options = tls,
      .help = "TLS for all listeners; a listener may have any of these keys for itself"},
+    {"admin", &option_section, .options = admin, .help = "health, metrics and a page of status"},
     {"ldap", &option_named, ARRAY(config, ldap, ldap_count, directory_settings), .example = "corp",
      .options = connector, .help = "directories; maps ask them by these names"},
     {"maps", &option_named, ARRAY(config, map_settings, map_setting_count, config_map),

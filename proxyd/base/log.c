@@ -129,28 +129,11 @@ static bool plain(struct str v)
     return true;
 }
 
-/* Length of the well-formed UTF-8 character at P (RFC 3629), 0 if there is none. C1 controls
- * (U+0080 to U+009F) count as none: terminals obey them. */
-static size_t utf8_length(const unsigned char *p, size_t n)
-{
-    size_t len = p[0] >= 0xf0 && p[0] <= 0xf4 ? 4 : p[0] >= 0xe0 ? 3 : p[0] >= 0xc2 ? 2 : 0;
-    if (p[0] > 0xf4 || len == 0 || len > n)
-        return 0;
-    for (size_t i = 1; i < len; i++)
-        if ((p[i] & 0xc0) != 0x80)
-            return 0;
-    if ((p[0] == 0xc2 && p[1] < 0xa0) || (p[0] == 0xe0 && p[1] < 0xa0) ||
-        (p[0] == 0xed && p[1] > 0x9f) || (p[0] == 0xf0 && p[1] < 0x90) ||
-        (p[0] == 0xf4 && p[1] > 0x8f))
-        return 0;
-    return len;
-}
-
 static void put_escaped(struct log_line *l, struct str v)
 {
     for (size_t i = 0; i < v.n;) {
         const unsigned char *p = (const unsigned char *)v.p + i;
-        size_t len = *p >= 0x80 ? utf8_length(p, v.n - i) : 1;
+        size_t len = str_utf8((struct str){v.p + i, v.n - i});
         char code[8];
         if (l->n + 16 >= sizeof l->text)
             return;

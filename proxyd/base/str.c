@@ -84,6 +84,26 @@ bool str_has_control(struct str a)
     return false;
 }
 
+size_t str_utf8(struct str a)
+{
+    const unsigned char *p = (const unsigned char *)a.p;
+    if (a.n && *p < 0x80)
+        return 1;
+    if (a.n == 0)
+        return 0;
+    size_t len = p[0] >= 0xf0 && p[0] <= 0xf4 ? 4 : p[0] >= 0xe0 ? 3 : p[0] >= 0xc2 ? 2 : 0;
+    if (p[0] > 0xf4 || len == 0 || len > a.n)
+        return 0;
+    for (size_t i = 1; i < len; i++)
+        if ((p[i] & 0xc0) != 0x80)
+            return 0;
+    if ((p[0] == 0xc2 && p[1] < 0xa0) || (p[0] == 0xe0 && p[1] < 0xa0) ||
+        (p[0] == 0xed && p[1] > 0x9f) || (p[0] == 0xf0 && p[1] < 0x90) ||
+        (p[0] == 0xf4 && p[1] > 0x8f))
+        return 0;
+    return len;
+}
+
 void str_lower(char *p, size_t n)
 {
     for (size_t i = 0; i < n; i++)

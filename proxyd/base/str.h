@@ -65,6 +65,10 @@ bool str_number(struct str a, uint64_t max, uint64_t *value);
  * the login fail. */
 bool str_has_control(struct str a);
 
+/* Bytes of the UTF-8 character that A begins with (RFC 3629); 0 where it begins with none. C1
+ * controls (U+0080 to U+009F) count as none: terminals obey them. */
+size_t str_utf8(struct str a);
+
 /* Lower-cases ASCII letters in place. */
 void str_lower(char *p, size_t n);
 

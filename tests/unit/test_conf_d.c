@@ -125,7 +125,8 @@ static void uncommented(const char *service)
     assert_non_null(mkdtemp(folder));
     char *path = xasprintf("%s/all.yaml", folder);
     FILE *out = fopen(path, "w");
-    const char *const sections[] = {"global", "log", "tls", "ldap", "maps", "nodes", service};
+    const char *const sections[] = {"global", "log",  "tls",   "admin",
+                                    "ldap",   "maps", "nodes", service};
     for (size_t i = 0; i < sizeof sections / sizeof *sections; i++) {
         char *commented = expected(sections[i]), *text = uncomment(commented);
         fputs(text, out);

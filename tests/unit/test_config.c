@@ -309,7 +309,15 @@ static void refuses_globals(void **state)
     refused("log: {target: file}\n" GOOD,
             "t.yaml:1:15: error: target must be stderr, syslog or the "
             "path of a file, beginning with /\n");
-    refused("admin: {}\n" GOOD, "t.yaml:1:1: error: unknown key 'admin'\n");
+    refused("adnim: {}\n" GOOD, "t.yaml:1:1: error: unknown key 'adnim'; did you mean 'admin'?\n");
+    refused("admin: {listen: [1 2, 127.0.0.1, 0.0.0.0:8025, 127.0.0.1:9, \"unix:/a\", "
+            "127.0.0.1:9]}\n" GOOD,
+            "t.yaml:1:18: error: listen must be an address: HOST:PORT, \"[IPv6]:PORT\" or "
+            "unix:/PATH, not '1 2'\n"
+            "t.yaml:1:23: error: a listener's address needs a port: 127.0.0.1:PORT\n"
+            "t.yaml:1:34: warning: whoever can reach this address sees who logs in: keep others "
+            "away from it\n"
+            "t.yaml:1:72: error: a listener given twice: first at t.yaml:1\n");
     struct config *config = good("global: {workers: {min: 200}}\n" GOOD);
     assert_int_equal(config->global.workers_max, 200);
     config_unref(config);
