@@ -11,9 +11,10 @@
 PREFIX ?= /usr/local
 SYSCONFDIR ?= $(if $(filter /usr,$(PREFIX)),/etc,$(PREFIX)/etc)
 FUZZ_SECONDS ?= 5
+SYSTEMD ?= $(shell systemctl --version 2>/dev/null | sed -n '1s/systemd \([0-9]*\).*/\1/p')
 CC = gcc
 FUZZ_CC = clang
-PACKAGES = libuv openssl yaml-0.1 libsodium libcrypt ldap lber jansson
+PACKAGES = libuv openssl libseccomp yaml-0.1 libsodium libcrypt ldap lber jansson
 # llhttp has a package of its own on newer systems; Debian 12 has its C sources in node-llhttp.
 ifeq ($(shell pkg-config --exists libllhttp && echo yes),yes)
 PACKAGES += libllhttp
@@ -143,6 +144,10 @@ bench: all $(O)/tests/bench/load $(O)/tests/bench/map_bench
 
 # ---- the rest ----
 
+# Before systemd 253 there was no Type=notify-reload.
+OLD_UNIT = $(shell test 0$(SYSTEMD) -lt 253 -a 0$(SYSTEMD) -gt 0 && \
+	printf %s '/^Type=/c Type=notify\nExecReload=/bin/kill -HUP $$MAINPID')
+
 install: all
 	install -d $(DESTDIR)$(PREFIX)/sbin $(DESTDIR)$(PREFIX)/bin \
 		$(DESTDIR)$(PREFIX)/share/man/man1 $(DESTDIR)$(PREFIX)/share/man/man5 \
@@ -151,7 +156,7 @@ install: all
 	install -m 755 $(B)/proxyctl $(DESTDIR)$(PREFIX)/bin/proxyctl
 	install -m 644 proxyd/proxyctl.1 $(DESTDIR)$(PREFIX)/share/man/man1/proxyctl.1
 	install -m 644 $(B)/proxyd.yaml.5 $(DESTDIR)$(PREFIX)/share/man/man5/proxyd.yaml.5
-	sed 's|/usr/sbin/proxyd|$(PREFIX)/sbin/proxyd|; s|/etc/proxyd|$(SYSCONFDIR)/proxyd|g' \
+	sed 's|/usr/sbin/proxyd|$(PREFIX)/sbin/proxyd|; s|/etc/proxyd|$(SYSCONFDIR)/proxyd|g; $(OLD_UNIT)' \
 		scripts/proxyd.service > $(DESTDIR)$(PREFIX)/lib/systemd/system/proxyd.service
 	for f in conf.d/*.yaml; do t=$(DESTDIR)$(SYSCONFDIR)/proxyd/$$f; \
 		test -e $$t || install -m 644 $$f $$t; done

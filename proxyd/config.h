@@ -236,6 +236,7 @@ struct config {
         unsigned workers_min, workers_max; /* max: CPUs put in for auto */
         char *user;
         bool user_is_default;
+        bool sandbox;
         char *control_socket;
         struct place control_socket_place; /* no file: the default */
         char *control_group;               /* or NULL */

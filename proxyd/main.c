@@ -14,6 +14,7 @@
 #include "net/splice.h"
 #include "node.h"
 #include "notify.h"
+#include "sandbox.h"
 #include "stats.h"
 #include "upgrade.h"
 #include "version.h"
@@ -466,6 +467,7 @@ static int serve(void)
     if (status != EX_OK)
         return status;
     protect_memory(); /* becoming somebody else has undone it */
+    sandbox_enter(b.config, upgrade_program());
     set_session_limit(limit);
     warn_of_low_limit(b.config, limit);
     uv_loop_init(&proxyd.loop);

@@ -116,6 +116,10 @@ static const struct option global[] = {
      .help = "threads with an event loop each; one more when all are busy, one fewer when idle"},
     {"user", &option_string, AT(config, global.user), .initial = "proxyd",
      .help = "who we become after binding, when started as root"},
+    {"sandbox", &option_boolean, AT(config, global.sandbox), .initial = "true",
+     .help =
+         "give up, once started, writing files but for the log and sockets, and system calls that "
+         "are not needed"},
     {"control_socket", &option_string, AT(config, global.control_socket),
      .initial = "/run/proxyd/control.sock", .help = "the path of the socket for proxyctl"},
     {"control_group", &option_string, AT(config, global.control_group), .example = "adm",

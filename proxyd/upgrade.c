@@ -57,6 +57,11 @@ void upgrade_remember(char **argv)
     }
 }
 
+const char *upgrade_program(void)
+{
+    return upgrade.path;
+}
+
 /* ---- what goes along ---- */
 
 static void add_names(struct buf *out, const char *word, struct names names)

@@ -14,6 +14,9 @@
  * ARGV, which stays. First thing in main. */
 void upgrade_remember(char **argv);
 
+/* That path. */
+const char *upgrade_program(void);
+
 /* Starts a successor with the sockets of SET and the descriptors OTHERS (COUNT, -1 is none), and
  * returns. DONE is called when it says that it serves, or (PID 0) when it has ended or took too
  * long, which is logged with what it said. Does nothing but log while one is under way, or where a
