@@ -442,7 +442,7 @@ static const struct option service[] = {
      OF_TALKERS,
      .help = "from accepting a connection to the end of the login, or to the first MAIL"},
     {"idle_timeout", &option_duration, AT(config_service, idle_timeout), "1ms", "168h", "30m",
-     OF_TALKERS, .help = "how long neither side may say anything after the login"},
+     .help = "how long neither side may say anything after the login"},
     {"max_errors", &option_number, AT(config_service, max_errors), "1", "1000000", "20", OF_TALKERS,
      .help = "unknown or malformed commands before the login; then we close"},
     {"max_auth_errors", &option_number, AT(config_service, max_auth_errors), "1", "1000000", "5",

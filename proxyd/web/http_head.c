@@ -157,6 +157,11 @@ struct str http_head_cookie(const struct http_head *h, const char *name)
     return value;
 }
 
+bool http_is_bound(struct str credentials)
+{
+    return str_starts(credentials, "NTLM") || str_starts(credentials, "Negotiate");
+}
+
 /* ---- the end of a head ---- */
 
 ssize_t http_head_end(struct str all, size_t *seen)

@@ -109,6 +109,10 @@ struct str http_list_next(struct str *list);
  * two of the same name the first counts. */
 struct str http_head_cookie(const struct http_head *h, const char *name);
 
+/* Whether these credentials, or the challenge for them, hold for a connection and not for a request
+ * (NTLM and Negotiate, RFC 4559, 6). */
+bool http_is_bound(struct str credentials);
+
 /* Whether TEXT is a token (RFC 9110, 5.6.2). */
 bool http_is_token(struct str text);
 

@@ -32,6 +32,7 @@ struct conn {
     const struct config_service *service;
     struct approach *approach; /* NULL: it stands */
     uint64_t since;            /* ms; since when it is kept */
+    bool bound;                /* what was said on it holds for one client, now and later */
     struct post post;          /* to be freed at the end of the round */
 };
 
@@ -372,13 +373,14 @@ struct stream *leg_stream(struct leg *leg)
 void leg_done(struct leg *leg, bool good, bool own)
 {
     struct conn *c = leg->conn;
+    c->bound = c->bound || own || says_who(leg->client);
     leg->conn = NULL;
     c->leg = NULL;
     node_leave(&leg->ticket);
     leg->state = LEG_NONE;
     if (!good || !is_silent(c) || c->stream.ended || stream_pending(&c->stream)) {
         close_conn(c);
-    } else if (own || says_who(leg->client)) {
+    } else if (c->bound) {
         c->own = leg->own;
         *leg->own = c;
     } else {

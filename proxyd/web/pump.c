@@ -173,17 +173,12 @@ static enum web_state bring_body(struct exchange *x, char *p, size_t n)
     return bring(x, p, data);
 }
 
-static bool is_bound(struct str value)
-{
-    return str_starts(value, "NTLM") || str_starts(value, "Negotiate");
-}
-
 /* What else the answer's head says to us. */
 static void note_answer(struct exchange *x, const struct http_head *h)
 {
     const struct http_field *type = http_head_find(h, HTTP_FIELD_CONTENT_TYPE);
     for (size_t i = 0; i < h->field_count; i++)
-        if (h->fields[i].id == HTTP_FIELD_WWW_AUTHENTICATE && is_bound(h->fields[i].value))
+        if (h->fields[i].id == HTTP_FIELD_WWW_AUTHENTICATE && http_is_bound(h->fields[i].value))
             x->bound = true;
     x->long_lived = type && str_starts(type->value, "text/event-stream");
     x->node_keep = h->keep;
@@ -272,6 +267,17 @@ static enum web_state interim(struct exchange *x, const struct http_head *h)
     return WEB_PUMP;
 }
 
+/* Parses the head at P that ends at END, as http_head_end said; NULL, or what is wrong with it. */
+static const char *read_head(const struct exchange *x, struct http_head *h, const char *p,
+                             ssize_t end)
+{
+    if (end < 0)
+        return "a line of the node's does not end as it has to";
+    if (end > NODE_HEAD_MAX)
+        return "the node's head is too large";
+    return http_head_answer(h, (struct str){p, (size_t)end}, x->is_head);
+}
+
 /* N bytes of the node's at P, in the scratch buffer: all that it has said since the last head. */
 static enum web_state bring_head(struct exchange *x, char *p, size_t n)
 {
@@ -280,9 +286,7 @@ static enum web_state bring_head(struct exchange *x, char *p, size_t n)
         ssize_t end = http_head_end((struct str){p, n}, &x->node_seen);
         if (end == 0)
             break;
-        const char *error = end < 0
-                                ? "a line of the node's does not end as it has to"
-                                : http_head_answer(&h, (struct str){p, (size_t)end}, x->is_head);
+        const char *error = read_head(x, &h, p, end);
         if (error)
             return give_up(x, 502, error);
         p += end;

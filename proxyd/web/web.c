@@ -18,8 +18,7 @@ enum {
     SLACK = 8 * 1024,            /* bytes by which a head may grow on its way to the node */
     ANSWER_HEAD_MAX = 64 * 1024, /* bytes of a node's head */
     TURNS = 64,                  /* changes of state until others have their turn */
-    STOP_TIME = 5000,            /* ms that a request under way has when we are to stop */
-    CARRY_CLOSED_TIME = 30000    /* ms of silence once one side of what is carried has ended */
+    STOP_TIME = 5000             /* ms that a request under way has when we are to stop */
 };
 
 static enum web_state end_now(struct web *w)
@@ -195,6 +194,7 @@ static void set_line(struct exchange *x, const struct http_head *h)
 static void note(struct exchange *x, struct http_head *h)
 {
     const struct config_web *conf = &x->web->client.service->web;
+    const struct http_field *credentials = http_head_find(h, HTTP_FIELD_AUTHORIZATION);
     bool websocket = h->is_get && h->framing == HTTP_NO_BODY && str_is(h->upgrade, "websocket");
     if (!websocket)
         h->upgrade = (struct str){NULL, 0}; /* nothing else is carried (h2c above all) */
@@ -205,6 +205,7 @@ static void note(struct exchange *x, struct http_head *h)
     x->upgrades = websocket;
     x->can_retry = h->is_idempotent && h->framing == HTTP_NO_BODY;
     x->body_max = is_upload(h) ? conf->http.upload_size : conf->http.body_size;
+    x->bound = credentials && http_is_bound(credentials->value);
     x->request.tls = x->web->client.stream.handshaken;
     set_id(x, h, client_is_trusted(&x->web->client));
     http_body_start(&x->up, h);
@@ -285,10 +286,12 @@ static enum web_state decide(struct exchange *x, const char *head, size_t n)
 
 /* ---- the head ---- */
 
-static enum web_state refuse_head(struct exchange *x, struct str all)
+/* A head that is larger than MAX: is it its first line alone? */
+static enum web_state refuse_head(struct exchange *x, struct str all, size_t max)
 {
-    bool line = memchr(all.p, '\n', all.n) != NULL;
-    return answer_refuse(x, line ? 431 : 414, "the head is too large");
+    const char *line = memchr(all.p, '\n', all.n);
+    bool target = !line || (size_t)(line - all.p) >= max;
+    return answer_refuse(x, target ? 414 : 431, "the head is too large");
 }
 
 /* Takes the head at the start of ALL, which is in x->in where BORROWED does not say otherwise: what
@@ -302,7 +305,7 @@ static enum web_state take_head(struct exchange *x, struct str all, bool borrowe
     if (end < 0) {
         next = answer_refuse(x, 400, "a line that does not end as it has to");
     } else if ((size_t)end > max || (end == 0 && all.n >= max)) {
-        next = refuse_head(x, all);
+        next = refuse_head(x, all, max);
     } else if (end > 0) {
         unsigned refused = http_head_request(&h, (struct str){all.p, (size_t)end});
         set_line(x, &h);
@@ -346,6 +349,7 @@ static enum web_state do_arrive(struct web *w)
 static enum web_state do_idle(struct web *w)
 {
     struct client *c = &w->client;
+    stream_push(&c->stream);
     if (stream_pending(&c->stream) && !client_timed_out(c))
         return WEB_IDLE; /* it has not taken the last answer yet */
     ssize_t n = c->stopping ? STREAM_AGAIN : stream_read(&c->stream, c->worker->scratch, HEAD_READ);
@@ -486,12 +490,11 @@ static enum web_state do_carry(struct web *w)
         x->active = c->worker->now;
     if (up == SPLICE_FAILED || down == SPLICE_FAILED)
         return web_end(w, c->stream.failed ? REASON_CLIENT_LOST : REASON_NODE_LOST, NULL);
-    bool half = up == SPLICE_ENDED || down == SPLICE_ENDED;
-    if (up == SPLICE_ENDED && down == SPLICE_ENDED)
-        return web_end(w, c->stream.ended ? REASON_CLIENT_CLOSED : REASON_NODE_CLOSED, NULL);
+    if (up == SPLICE_ENDED || down == SPLICE_ENDED) /* nobody talks on to who has left */
+        return web_end(w, up == SPLICE_ENDED ? REASON_CLIENT_CLOSED : REASON_NODE_CLOSED, NULL);
     if (up == SPLICE_AGAIN || down == SPLICE_AGAIN)
         worker_soon(c->worker, &c->post);
-    wait_until(w, x->active, half ? CARRY_CLOSED_TIME : c->service->idle_timeout);
+    wait_until(w, x->active, c->service->idle_timeout);
     stream_push(node);
     return client_timed_out(c) ? web_end(w, REASON_IDLE_TIMEOUT, NULL) : WEB_CARRY;
 }
