@@ -7,6 +7,7 @@
 #include "web/cookie.h"
 #include "web/page.h"
 #include "web/signin.h"
+#include "web/signout.h"
 #include "web/site.h"
 
 #include <stdlib.h>
@@ -91,30 +92,20 @@ enum web_way web_login_decide(struct web_request *r)
     web_login_describe(r);
     if (is_static(r) || is_login(r) || !find_route(r))
         return WEB_HERE;
-    if (is_logout(r))
-        forget(r);
-    return WEB_NODE;
+    if (!is_logout(r))
+        return WEB_NODE;
+    forget(r);
+    return r->head->is_get ? WEB_HERE : WEB_NODE;
 }
 
 /* ---- the node's answers ---- */
-
-/* Where the node has its login page, nobody is logged in any more. A place that is just "/" says
- * nothing. */
-static bool leads_to_login(const struct web_request *r, struct str location)
-{
-    const struct config_web *web = web_of(r);
-    const char *const places[] = {web->login_path, web->node.page, web->node.path};
-    for (size_t i = 0; i < sizeof places / sizeof *places; i++)
-        if (places[i] && strcmp(places[i], "/") != 0 && site_location_is(location, places[i]))
-            return true;
-    return false;
-}
 
 void web_login_answered(struct web_request *r, const struct http_head *answer)
 {
     const struct http_field *location = http_head_find(answer, HTTP_FIELD_LOCATION);
     bool redirects = answer->status >= 300 && answer->status < 400 && location;
-    if (redirects && !r->forget && r->route.host[0] && leads_to_login(r, location->value))
+    if (redirects && !r->forget && r->route.host[0] &&
+        site_leads_to_login(web_of(r), location->value))
         forget(r);
 }
 
@@ -174,15 +165,6 @@ static void refuse_method(struct web_request *r, const char *allow)
     web_answer(r, 405, str_of(fields), (struct str){"", 0});
 }
 
-static void log_out(struct web_request *r)
-{
-    struct buf fields;
-    buf_init(&fields, NULL, 0, PAGE_FIELDS_MAX);
-    page_set_cookie(&fields, r, web_of(r)->session.cookie, NULL);
-    page_redirect(r, web_of(r)->login_path, buf_str(&fields));
-    buf_free(&fields);
-}
-
 void web_login_serve(struct web_request *r)
 {
     bool reads = r->head->is_get || r->head->is_head;
@@ -193,8 +175,10 @@ void web_login_serve(struct web_request *r)
         refuse_method(r, "GET, HEAD");
     else if (is_login(r) && !reads && !posts)
         refuse_method(r, "GET, HEAD, POST");
-    else if (is_logout(r) && !is_login(r))
-        log_out(r);
+    else if (is_logout(r) && r->forget)
+        signout_start(r);
+    else if (is_logout(r))
+        signout_answer(r, (struct str){"", 0});
     else if (!posts && !is_login(r) && !takes_page(r))
         refuse_stranger(r);
     else if (web_of(r)->secure_login && !r->https)

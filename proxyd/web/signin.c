@@ -9,10 +9,9 @@
 #include "hold.h"
 #include "route.h"
 #include "stats.h"
-#include "web/call.h"
 #include "web/cookie.h"
 #include "web/form.h"
-#include "web/http_forward.h"
+#include "web/inside.h"
 #include "web/markup.h"
 #include "web/page.h"
 
@@ -20,9 +19,8 @@
 #include <time.h>
 
 enum {
-    ASK_AGAIN = 500,         /* ms between two questions whether a mailbox is still on hold */
-    REQUEST_MAX = 64 * 1024, /* bytes of a head, a body, or a page's fields that go to the node */
-    FIELDS_MAX = 32,         /* header fields of such a head */
+    ASK_AGAIN = 500, /* ms between two questions whether a mailbox is still on hold */
+    FIELDS_MAX = 32, /* header fields of such a head */
 };
 
 static const char wrong_login[] = "The user name or the password is not right. Please try again.";
@@ -44,8 +42,6 @@ struct signin {
     uint64_t asked_ns; /* the same */
     struct web_route to;
     struct call page, post;
-    char *outside;      /* how the site is called by who asked; owned */
-    bool https;         /* and reached */
     struct form hidden; /* of the node's page */
     struct buf room;    /* its texts */
     char secret_space[256];
@@ -113,7 +109,6 @@ static void signin_free(struct signin *s)
     call_end(&s->post);
     creds_wipe(&s->creds);
     buf_free(&s->room);
-    free(s->outside);
     mem_wipe(s, sizeof *s);
     free(s);
 }
@@ -182,112 +177,45 @@ static void add_browser_fields(struct http_head *h, const struct http_head *from
     }
 }
 
-/* Asks the node for TARGET with FIELDS, BODY (of TYPE) along where there is one. */
+/* Asks the node for TARGET, with COOKIES; TYPE is that of BODY, or NULL for a GET. */
 static void say(struct signin *s, struct call *call, const char *target, const char *type,
                 struct str cookies, struct str body)
 {
-    struct web_request *r = s->request;
-    const struct http_head *from = r->head;
+    const struct config_web_node_login *node = &web_of(s)->node;
+    const struct web_request *r = s->request;
+    struct str host = inside_host(r);
     struct http_head h = {.method = str_of(type ? "POST" : "GET"),
                           .target = str_of(target),
-                          .host = from->host,
+                          .host = r->head->host,
                           .minor = 1};
-    const char *scheme = r->https ? "https" : "http";
-    struct http_outside outside;
-    struct buf out, origin;
-    char address[ADDR_TEXT];
-    bool local = r->client->address.sa.sa_family == AF_UNIX;
-    buf_init(&origin, NULL, 0, REQUEST_MAX);
-    buf_addf(&origin, "%s://%.*s", scheme, (int)from->host.n, from->host.n ? from->host.p : "");
-    uint32_t n = buf_len(&origin);
-    buf_adds(&origin, web_of(s)->node.page ? web_of(s)->node.page : target);
-    bool json = web_of(s)->node.format == CONFIG_FORM_JSON;
-    add_browser_fields(&h, from);
+    struct buf place;
+    buf_init(&place, NULL, 0, INSIDE_MAX);
+    buf_addf(&place, "%s://%.*s", r->https ? "https" : "http", (int)host.n, host.p);
+    uint32_t origin = buf_len(&place);
+    buf_adds(&place, node->page ? node->page : target);
+    bool json = type && node->format == CONFIG_FORM_JSON;
+    add_browser_fields(&h, r->head);
     add_field(&h, HTTP_FIELD_ACCEPT, "Accept",
-              str_of(type && json ? "application/json, */*;q=0.5" : "text/html, */*;q=0.5"));
+              str_of(json ? "application/json, */*;q=0.5" : "text/html, */*;q=0.5"));
     add_field(&h, HTTP_FIELD_OTHER, "Cookie", cookies);
     if (type) {
         add_field(&h, HTTP_FIELD_CONTENT_TYPE, "Content-Type", str_of(type));
-        add_field(&h, HTTP_FIELD_OTHER, "Origin", (struct str){buf_str(&origin).p, n});
-        add_field(&h, HTTP_FIELD_OTHER, "Referer", buf_str(&origin));
+        add_field(&h, HTTP_FIELD_OTHER, "Origin", (struct str){buf_str(&place).p, origin});
+        add_field(&h, HTTP_FIELD_OTHER, "Referer", buf_str(&place));
     }
-    const struct http_request_setup setup = {
-        .client = local ? NULL : addr_host(&r->client->address, address),
-        .tls = r->tls,
-        .trusted = client_is_trusted(r->client),
-        .id = r->id,
-        .host = s->to.host,
-        .cookie = web_of(s)->session.cookie,
-        .template_name = r->template_name,
-        .device = r->device,
-    };
-    buf_init(&out, NULL, 0, REQUEST_MAX);
-    bool good = http_forward_request(&out, &h, &setup, &outside);
-    free(s->outside);
-    s->outside = xstrndup(outside.host.p, outside.host.n);
-    s->https = outside.https;
-    struct str head = buf_str(&out), start;
-    size_t used;
-    str_line(head, &start, &used);
-    if (good)
-        call_start(call, r->client, &s->to, start, (struct str){head.p + used, head.n - used - 2},
-                   body);
-    buf_free(&origin);
-    buf_free(&out);
+    bool good = inside_ask(call, r, &s->to, &h, body);
+    buf_free(&place);
     if (!good)
-        refuse(s, VERDICT_TEMPORARY, 503, try_later, "what the node's page set is too large");
+        refuse(s, VERDICT_NODE_DOWN, 502, node_away, "what the node's page set is too large");
 }
 
-/* ---- cookies of the node ---- */
-
-/* The pair that a Set-Cookie begins with. */
-static struct str pair_of(struct str cookie)
-{
-    const char *end = cookie.n ? memchr(cookie.p, ';', cookie.n) : NULL;
-    if (end)
-        cookie.n = (size_t)(end - cookie.p);
-    return cookie;
-}
-
-static struct str name_of(struct str cookie)
-{
-    struct str pair = pair_of(cookie);
-    const char *equals = pair.n ? memchr(pair.p, '=', pair.n) : NULL;
-    pair.n = equals ? (size_t)(equals - pair.p) : 0;
-    return pair;
-}
-
-/* The next Set-Cookie of H from *I on; .p NULL: there is none. */
-static struct str next_cookie(const struct http_head *h, size_t *i)
-{
-    while (*i < h->field_count) {
-        const struct http_field *f = &h->fields[(*i)++];
-        if (f->id == HTTP_FIELD_SET_COOKIE)
-            return f->value;
-    }
-    return (struct str){NULL, 0};
-}
-
-/* Whether H sets the cookie NAME; GOOD: to something. */
-static bool sets(const struct http_head *h, struct str name, bool good)
-{
-    struct str cookie;
-    for (size_t i = 0; (cookie = next_cookie(h, &i)).p;) {
-        struct str pair = pair_of(cookie);
-        bool over = memmem(cookie.p, cookie.n, "Max-Age=0", 9) || pair.n <= name.n + 1;
-        if (str_eq(name_of(cookie), name) && !(good && over))
-            return true;
-    }
-    return false;
-}
-
-/* What the browser would send back of those that the page set. */
+/* What a browser would send back of the cookies that PAGE set. */
 static void add_cookies(const struct http_head *page, struct buf *out)
 {
     struct str cookie;
-    for (size_t i = 0; (cookie = next_cookie(page, &i)).p;) {
-        struct str pair = pair_of(cookie);
-        if (!name_of(cookie).n)
+    for (size_t i = 0; (cookie = inside_cookie(page, &i)).p;) {
+        struct str pair = inside_pair(cookie);
+        if (!inside_cookie_name(cookie).n)
             continue;
         buf_adds(out, buf_len(out) ? "; " : "");
         buf_add(out, pair.p, pair.n);
@@ -295,21 +223,6 @@ static void add_cookies(const struct http_head *page, struct buf *out)
 }
 
 /* ---- let in ---- */
-
-/* LOCATION as a place on the node: what is relative is so to where the login was posted. */
-static char *absolute(const struct signin *s, struct str location)
-{
-    const char *path = web_of(s)->node.path;
-    size_t folder = strcspn(path, "?");
-    bool query = location.n && *location.p == '?';
-    if (location.n && (*location.p == '/' || memmem(location.p, location.n, "://", 3)))
-        return xstrndup(location.p, location.n);
-    while (!query && folder && path[folder - 1] != '/')
-        folder--;
-    while (location.n > 1 && memcmp(location.p, "./", 2) == 0)
-        location = (struct str){location.p + 2, location.n - 2};
-    return xasprintf("%.*s%.*s", (int)folder, path, (int)location.n, location.p);
-}
 
 /* Where the browser goes to now. */
 static char *landing(const struct signin *s)
@@ -320,37 +233,8 @@ static char *landing(const struct signin *s)
     if (web->mobile.start && r->device && strcmp(r->device, "mobile") == 0)
         return xstrdup(web->mobile.start);
     if (location && location->value.n)
-        return absolute(s, location->value);
+        return inside_place(web->node.path, location->value);
     return xstrdup(web->start);
-}
-
-/* The node's cookies, and the place TARGET, as they are called outside. */
-static void add_node_fields(const struct signin *s, const char *target, struct buf *fields)
-{
-    struct http_head h = {.status = 303};
-    struct str cookie, head, line;
-    struct buf out;
-    size_t used;
-    add_field(&h, HTTP_FIELD_LOCATION, "Location", str_of(target));
-    for (size_t i = 0; (cookie = next_cookie(&s->page.head, &i)).p;)
-        if (!sets(&s->post.head, name_of(cookie), false))
-            add_field(&h, HTTP_FIELD_SET_COOKIE, "Set-Cookie", cookie);
-    for (size_t i = 0; (cookie = next_cookie(&s->post.head, &i)).p;)
-        add_field(&h, HTTP_FIELD_SET_COOKIE, "Set-Cookie", cookie);
-    const struct http_answer_setup setup = {
-        .outside = {str_of(s->outside), s->https},
-        .node_host = str_of(s->to.host),
-        .node_port = s->to.port,
-        .cookie = web_of(s)->session.cookie,
-        .keep = true,
-        .framing = HTTP_NO_BODY,
-    };
-    buf_init(&out, NULL, 0, REQUEST_MAX);
-    http_forward_answer(&out, &h, &setup);
-    head = buf_str(&out);
-    if (str_line(head, &line, &used))
-        buf_add(fields, head.p + used, head.n - used - 2);
-    buf_free(&out);
 }
 
 /* Sends the browser on, with the node's cookies and ours. */
@@ -364,9 +248,9 @@ static void let_in(struct signin *s)
                                        .port = s->to.port,
                                        .login = str_of(s->to.login)};
     struct buf fields;
-    buf_init(&fields, NULL, 0, REQUEST_MAX);
+    buf_init(&fields, NULL, 0, 2 * INSIDE_MAX);
     buf_adds(&fields, "Cache-Control: no-store\r\n");
-    add_node_fields(s, target, &fields);
+    inside_fields(&fields, r, &s->to, &s->page.head, &s->post.head, target);
     bool sealable = cookie_seal(web_of(s)->cookie_keys, r->client->service->name, &route, sealed);
     if (sealable)
         page_set_cookie(&fields, r, web_of(s)->session.cookie, sealed);
@@ -392,7 +276,7 @@ static bool is_success(const struct signin *s)
     bool status = false;
     for (size_t i = 0; i < node->statuses.count; i++)
         status |= node->statuses.list[i] == h->status;
-    return status && (!node->cookie || sets(h, str_of(node->cookie), true));
+    return status && (!node->cookie || inside_sets(h, str_of(node->cookie), true));
 }
 
 static void posted(struct call *call)
@@ -453,8 +337,8 @@ static void post(struct signin *s)
     const struct config_web_node_login *node = &web_of(s)->node;
     bool json = node->format == CONFIG_FORM_JSON;
     struct buf body, cookies;
-    buf_init(&body, NULL, 0, 2 * REQUEST_MAX);
-    buf_init(&cookies, NULL, 0, REQUEST_MAX);
+    buf_init(&body, NULL, 0, 2 * INSIDE_MAX);
+    buf_init(&cookies, NULL, 0, INSIDE_MAX);
     add_cookies(&s->page.head, &cookies);
     s->post.done = posted;
     if (write_body(s, &body))
@@ -595,7 +479,7 @@ static struct signin *signin_new(struct web_request *r)
     s->asked_ns = uv_hrtime();
     s->route.done = routed;
     s->route.explain = c->service->log_level >= LOG_LEVEL_DEBUG;
-    buf_init(&s->room, NULL, 0, REQUEST_MAX);
+    buf_init(&s->room, NULL, 0, INSIDE_MAX);
     creds_init(&s->creds, s->secret_space, sizeof s->secret_space);
     r->login = &s->job;
     return s;

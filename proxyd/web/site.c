@@ -105,3 +105,12 @@ bool site_location_is(struct str location, const char *pattern)
         folder.n--;
     return location.n && site_target_is(location, pattern + folder.n);
 }
+
+bool site_leads_to_login(const struct config_web *web, struct str location)
+{
+    const char *const places[] = {web->login_path, web->node.page, web->node.path};
+    for (size_t i = 0; i < sizeof places / sizeof *places; i++)
+        if (places[i] && strcmp(places[i], "/") != 0 && site_location_is(location, places[i]))
+            return true;
+    return false;
+}

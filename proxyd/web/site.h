@@ -28,4 +28,8 @@ bool site_target_is(struct str target, const char *pattern);
  * beside it, one with a host for one on this. */
 bool site_location_is(struct str location, const char *pattern);
 
+/* Whether LOCATION leads to a login page, the node's own or ours: nobody is logged in any more who
+ * is sent there. A place that is just "/" says nothing. */
+bool site_leads_to_login(const struct config_web *web, struct str location);
+
 #endif

@@ -334,11 +334,36 @@ class Leaving(Web):
         browser = self.browser(proxyd)
         browser.login(ALICE, PASSWORD)
         count = len(one.asked)
-        browser.get('/?x=1&do=logout')
+        answer = browser.get('/?x=1&do=logout')
+        self.assertEqual((answer.status, answer.location), (303, '/login'))
         self.assertNotIn('proxyd_route', browser.cookies)
-        self.assertEqual(len(one.asked), count + 1)  # the node is told, too
+        self.assertEqual([asked[:2] for asked in one.asked[count:]], [('GET', '/?x=1&do=logout')])
+        self.assertIn('sessionid=node1', one.asked[-1][2]['Cookie'])
         answer = browser.get('/?do=logout')
         self.assertEqual((answer.status, answer.location), (303, '/login'))
+
+    def test_logout_may_lead_elsewhere_and_needs_no_node(self):
+        class Central(Application):
+            def page(self, handler):
+                if handler.path != '/logout':
+                    return super().page(handler)
+                return 302, [('Location', 'https://sso.example.org/out'), ('Set-Cookie', 'sessionid=; Max-Age=0'),
+                             ('Connection', 'close')], ''
+
+        one = self.application(Central)
+        proxyd = self.front(one, logout_path='/logout')
+        browser = self.browser(proxyd)
+        browser.login(ALICE, PASSWORD)
+        kept = dict(browser.cookies)
+        answer = browser.get('/logout')
+        self.assertEqual((answer.status, answer.location), (303, 'https://sso.example.org/out'))
+        self.assertNotIn('sessionid', browser.cookies)
+        self.assertNotIn('proxyd_route', browser.cookies)
+        one.stop()
+        browser.cookies = kept
+        answer = browser.get('/logout')
+        self.assertEqual((answer.status, answer.location), (303, '/login'))
+        self.assertNotIn('proxyd_route', browser.cookies)
 
     def test_the_nodes_own_login_page_forgets(self):
         one = self.application()
