@@ -76,7 +76,7 @@ static void manual_row(const struct option *o, FILE *out)
 
 static void manual_section(const char *path, const struct option *o, FILE *out)
 {
-    fprintf(out, ".Ss %s\n", path);
+    fprintf(out, ".Ss %s\\&\n", path); /* it may end in a bracket, which means something to mdoc */
     print_escaped(o->help, out);
     print_protocols(o, out);
     fputs(":\n.Bl -tag -width Ds\n", out);
