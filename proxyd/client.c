@@ -63,16 +63,38 @@ bool client_log(struct log_line *l, const struct client *c, enum log_level level
     return true;
 }
 
-static void log_connect(const struct client *c)
+static void log_connect(const struct client *c, enum log_level level)
 {
     struct log_line l;
-    if (!client_log(&l, c, LOG_LEVEL_INFO, "connect"))
+    if (!client_log(&l, c, level, "connect"))
         return;
     log_addr(&l, "listener", &c->listener->bind);
     log_end(&l);
 }
 
+bool client_log_close(struct log_line *l, struct client *c)
+{
+    bool left = c->reason == REASON_CLIENT_CLOSED || c->reason == REASON_CLIENT_LOST;
+    enum log_level level = c->quiet && left ? LOG_LEVEL_DEBUG : LOG_LEVEL_INFO;
+    if (c->quiet && !c->arriving)
+        log_connect(c, level);
+    c->quiet = false;
+    return client_log(l, c, level, "close");
+}
+
 /* ---- arriving ---- */
+
+static bool is_balancer(const struct client *c)
+{
+    return c->config->global.balancers_known && client_is_trusted(c);
+}
+
+/* Who has said something was not only looking whether we are there. */
+static void announce(struct client *c)
+{
+    c->quiet = false;
+    log_connect(c, LOG_LEVEL_INFO);
+}
 
 bool client_is_trusted(const struct client *c)
 {
@@ -142,6 +164,7 @@ static enum client_arrival read_header(struct client *c, struct addr *local, cha
     if (result == PROXY_HEADER_BAD)
         return gone(c, REASON_PROXY_HEADER, "no PROXY header", text);
     stream_skip(&c->stream, (size_t)n - buf_len(&in));
+    c->quiet = result == PROXY_HEADER_LOCAL;
     if (result == PROXY_HEADER_OK)
         c->address = address;
     return skip_header(c, text);
@@ -155,7 +178,8 @@ enum client_arrival client_arrive(struct client *c, struct addr *local, char tex
         if (arrival != CLIENT_ARRIVED)
             return arrival;
         c->arriving = false;
-        log_connect(c);
+        if (!c->quiet || stream_waiting(&c->stream))
+            announce(c);
         if (implicit)
             stream_tls_server(&c->stream, c->listener->tls_server);
     }
@@ -175,6 +199,8 @@ enum client_arrival client_handshake(struct client *c, char text[CLIENT_TEXT])
         return CLIENT_ARRIVING;
     if (rc != STREAM_FAILED)
         return CLIENT_ARRIVED;
+    if (c->quiet)
+        return gone(c, REASON_CLIENT_CLOSED, "", text);
     stream_push(&c->stream); /* the alert */
     c->reason = REASON_TLS;
     stream_error_text(&c->stream, text, CLIENT_TEXT);
@@ -248,6 +274,8 @@ static void step_stream(struct watch *watch, uint32_t events)
 {
     struct client *c = OUTER(watch, client, stream.watch);
     stream_events(&c->stream, events);
+    if (c->quiet && !c->arriving && stream_waiting(&c->stream))
+        announce(c);
     c->engine->step(c);
 }
 
@@ -295,6 +323,7 @@ void client_start(struct worker *w, const struct engine *engine, struct config *
     c->address = *address;
     stats_connection(service->stats, STATS_ACCEPTED);
     stats_session_begins(service->stats);
+    c->quiet = is_balancer(c);
     int error = stream_open(&c->stream, w, fd, step_stream);
     if (error) {
         log_message(LOG_LEVEL_ERROR, "listener", "cannot serve a client: %s", strerror(error));

@@ -85,6 +85,7 @@ struct client {
     enum client_reason stop_reason;
     uint16_t header_rest; /* bytes of the PROXY header that are still to be thrown away */
     bool arriving;        /* the PROXY header is still awaited */
+    bool quiet;           /* may be a load balancer's check, which says nothing: not logged yet */
     bool stopping;        /* is to end, for `reason`, as soon as the engine sees to it */
     uint32_t drained;     /* bytes read away while our last words are on their way */
     char *user;           /* the login, once it is known; owned */
@@ -164,6 +165,12 @@ bool client_plaintext(const struct client *c);
 /* Begins a line about C; false: nothing to do. */
 bool client_log(struct log_line *l, const struct client *c, enum log_level level,
                 const char *event);
+
+/* Begins the `close` line, `reason` being set: at level debug for a load balancer's check, which
+ * has come and gone without a word, and then nobody is told that it came either. False: nothing to
+ * do.
+ */
+bool client_log_close(struct log_line *l, struct client *c);
 
 /* A reason's word, and the words for a client at a command boundary, or NULL. */
 const char *client_reason_word(enum client_reason reason);

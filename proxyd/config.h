@@ -243,6 +243,7 @@ struct config {
         uint64_t shutdown_grace;           /* ms */
         char *default_domain;              /* or NULL */
         struct config_networks trusted_networks;
+        bool balancers_known; /* somebody has said who is trusted: load balancers are among them */
         struct config_access access;
         struct config_limits limits;
         struct limits_level *level; /* as a listener's */

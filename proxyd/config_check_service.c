@@ -54,7 +54,7 @@ static bool trust_is_chosen(const struct config_checking *c)
 {
     const struct yaml_node *networks =
         yaml_tree_get(yaml_tree_get(c->tree, "global"), "trusted_networks");
-    return networks->place.file && c->config->global.trusted_networks.count > 0;
+    return networks && networks->place.file && c->config->global.trusted_networks.count > 0;
 }
 
 /* The listener before LISTENER that binds the same address, or NULL. */
@@ -315,6 +315,7 @@ static void set_log_level(struct service_check *s)
 
 void config_check_services(struct config_checking *c)
 {
+    c->config->global.balancers_known = trust_is_chosen(c);
     struct yaml_node *services = yaml_tree_get(c->tree, "services");
     if (c->config->service_count == 0 && services && !services->bad)
         problem_error(c->problems, config_check_at(c->tree, "services")->place,

@@ -122,10 +122,10 @@ static void log_login(const struct session *s, bool ok, const char *reason)
     log_end(&l);
 }
 
-static void log_close(const struct session *s, const char *detail)
+static void log_close(struct session *s, const char *detail)
 {
     struct log_line l;
-    if (!client_log(&l, &s->client, LOG_LEVEL_INFO, "close"))
+    if (!client_log_close(&l, &s->client))
         return;
     log_str(&l, "node", s->client.node ? node_name(s->client.node) : NULL);
     log_num(&l, "bytes_in", s->up.bytes);

@@ -48,10 +48,10 @@ void mail_log_recipient(const struct mail *m, const struct recipient *r, const c
     log_end(&l);
 }
 
-void mail_log_close(const struct mail *m, const char *detail)
+void mail_log_close(struct mail *m, const char *detail)
 {
     struct log_line l;
-    if (!client_log(&l, &m->client, LOG_LEVEL_INFO, "close"))
+    if (!client_log_close(&l, &m->client))
         return;
     log_num(&l, "messages", m->messages);
     log_num(&l, "bytes_in", m->in_bytes);

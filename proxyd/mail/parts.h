@@ -234,6 +234,6 @@ void mail_log_route(const struct mail *m, const struct recipient *r, const char 
 /* What became of a recipient: RESULT in a word, and the words of who has decided. */
 void mail_log_recipient(const struct mail *m, const struct recipient *r, const char *result,
                         struct str answer);
-void mail_log_close(const struct mail *m, const char *detail);
+void mail_log_close(struct mail *m, const char *detail);
 
 #endif

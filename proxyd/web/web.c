@@ -31,10 +31,10 @@ static enum web_state end_now(struct web *w)
     return WEB_END;
 }
 
-static void log_close(const struct web *w, const char *detail)
+static void log_close(struct web *w, const char *detail)
 {
     struct log_line l;
-    if (!client_log(&l, &w->client, LOG_LEVEL_INFO, "close"))
+    if (!client_log_close(&l, &w->client))
         return;
     log_seconds(&l, "seconds", w->client.worker->now - w->client.started);
     log_str(&l, "reason", client_reason_word(w->client.reason));

@@ -151,6 +151,27 @@ class Health(Admin, Case):
         wire.close()
         self.assertEqual(p.wait_end(), 0)
 
+    def test_checks_of_load_balancers_are_no_news(self):
+        p = self.proxyd(**self.with_admin({'log': {'level': 'info'}, 'pop3': {'listeners': [
+            {'address': f'127.0.0.1:{(port := free_port())}', 'tls': 'none', 'proxy_protocol': True}]},
+            'global_': {'trusted_networks': ['127.0.0.0/8']}}))
+        before = len(p.events('close'))
+        for name in 'imap', 'imaps':
+            for how in 'close', 'reset':
+                client = socket.create_connection(('127.0.0.1', p.port[name]), PATIENCE)
+                if how == 'reset':
+                    client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b'\1\0\0\0\0\0\0\0')
+                client.close()
+        with socket.create_connection(('127.0.0.1', port), PATIENCE) as client:
+            client.sendall(b'\r\n\r\n\0\r\nQUIT\n\x20\x00\x00\x00')  # v2, LOCAL
+        self.wait_metric(1, 'proxyd_connections_closed_total', service='pop3', reason='client_closed')
+        deadline = time.monotonic() + PATIENCE
+        while metrics(self.port).sum('proxyd_connections_closed_total', service='imap') < 4:
+            self.assertLess(time.monotonic(), deadline)
+        self.assertEqual(metrics(self.port).sum('proxyd_sessions'), 0)
+        self.assertEqual(p.events('connect'), [])
+        self.assertEqual(len(p.events('close')), before)
+
 
 class Directory(Admin, DirectoryCase):
     @classmethod
