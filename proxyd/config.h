@@ -197,7 +197,7 @@ struct config_backend {
     char *master_user, *master_password;
     enum config_client_address client_address;
     unsigned max_requests;     /* webmail: at a time */
-    uint64_t response_timeout; /* webmail: ms */
+    uint64_t response_timeout; /* ms: to a login, or of webmail to each request; 0: none of ours */
 };
 
 struct config_service {

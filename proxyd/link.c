@@ -191,6 +191,15 @@ static enum link_result ended(struct link *link, ssize_t n)
     return fail(link, "the node closed the connection");
 }
 
+/* From now on another time limit holds; of a check and of other engines, their own. */
+static void greeted(struct link *link)
+{
+    uint64_t limit = link->service->backend.response_timeout;
+    stats_connected(link->service->stats, uv_hrtime() - link->started);
+    link->greeted = true;
+    link->deadline = link->back.setup.creds && limit ? link->worker->now + limit : 0;
+}
+
 /* Says what the back makes of the input so far, then reads more, until the node has to be waited
  * for. */
 static enum link_result do_talk(struct link *link)
@@ -231,9 +240,7 @@ static enum link_result do_talk(struct link *link)
             return result;
         }
         if (!link->greeted)
-            stats_connected(link->service->stats, uv_hrtime() - link->started);
-        link->greeted = true;
-        link->deadline = 0;
+            greeted(link);
     }
 }
 

@@ -402,6 +402,8 @@ static const struct option backend[] = {
     {"queue_timeout", &option_duration, AT(config_service, backend.queue_timeout), "0s", "1h",
      "10s", .help = "how long they wait"},
     {"response_timeout", &option_duration, AT(config_service, backend.response_timeout), "1ms",
+     "1h", "30s", OF_SESSIONS, .help = "from a node's greeting to its answer to the login"},
+    {"response_timeout", &option_duration, AT(config_service, backend.response_timeout), "1ms",
      "24h", "60s", OF_WEBMAIL, .help = "how long a node may take until it answers a request"},
     {"check", &option_section, .options = check,
      .help = "whether nodes are well: they are greeted and left in the protocol's own words"},

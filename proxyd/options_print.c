@@ -162,7 +162,7 @@ static void print_rows(const struct option *rows, const struct yaml_node *mappin
         const struct yaml_node *child = o->key ? yaml_tree_get(mapping, o->key) : NULL;
         if (!o->key)
             print_rows(o->options, mapping, indent, first, out);
-        else if (child)
+        else if (child && option_is_for(o, mapping->engines))
             print_option(o, child, indent, first, out);
     }
 }

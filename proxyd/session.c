@@ -23,8 +23,6 @@
 
 enum {
     ASK_AGAIN = 500,          /* ms between two questions where a login that waits belongs now */
-    DRAIN_TIME = 3000,        /* ms that a client has to take our last words */
-    DRAIN_BYTES = 64 * 1024,  /* of a client's that are read away meanwhile */
     HALF_CLOSED_TIME = 30000, /* ms of silence after the node has ended */
     CLIENT_GONE_TIME = 300000 /* after the client has ended: the node may have work to do */
 };
@@ -53,6 +51,7 @@ struct login {
     struct addr local; /* where the client came in; len 0: not asked for */
     uint64_t asked;    /* ms: when the credentials were whole */
     uint64_t asked_ns; /* the same, by the clock that stats.h has */
+    bool pulsed;       /* a client that has ended its side was asked whether it is there */
     char external[LOGIN_MAX + 1];
     char secret_space[256], in_space[1024], out_space[1024];
     struct session *session;
@@ -195,6 +194,24 @@ static bool at_boundary(const struct session *s)
     return s->down.at_line_end && !stream_pending(&s->client.stream);
 }
 
+/* Sends what the front has answered. */
+static void say(struct session *s)
+{
+    struct str out = buf_str(&s->login->out);
+    stream_write(&s->client.stream, out.p, out.n);
+    buf_clear(&s->login->out);
+}
+
+/* The end of a login that ends with the session. It is no refusal: he may come again. */
+static void break_off(struct session *s, const char *why)
+{
+    struct login *l = s->login;
+    log_login(s, false, why);
+    count_login(s, VERDICT_TEMPORARY);
+    s->client.service->protocol->answer(&l->front, VERDICT_TEMPORARY, NULL, &l->out);
+    say(s);
+}
+
 /* THE exit: logs, tells the client what REASON has for him if nothing else would be cut in two by
  * it, and returns the state in which that goes out, or the end. */
 static enum session_state session_end(struct session *s, enum client_reason reason,
@@ -205,6 +222,8 @@ static enum session_state session_end(struct session *s, enum client_reason reas
     const char *text = client_reason_text(reason);
     bool boundary = at_boundary(s);
     s->client.reason = reason;
+    if (s->state >= SESSION_ROUTE && s->state <= SESSION_LOGIN && reason != REASON_TOO_MANY_ERRORS)
+        break_off(s, client_reason_word(reason)); /* too many: that login was answered */
     log_close(s, detail);
     buf_init(&words, space, sizeof space, sizeof space);
     if (boundary && text) {
@@ -221,14 +240,6 @@ static enum session_state session_end(struct session *s, enum client_reason reas
 }
 
 /* ---- talking with the client ---- */
-
-/* Sends what the front has answered. */
-static void say(struct session *s)
-{
-    struct str out = buf_str(&s->login->out);
-    stream_write(&s->client.stream, out.p, out.n);
-    buf_clear(&s->login->out);
-}
 
 static const char *capabilities(const struct config_service *service)
 {
@@ -463,8 +474,8 @@ static enum session_state do_route(struct session *s)
     const struct route *r = &s->login->route;
     switch (r->result) {
     case ROUTE_PENDING:
-        if (s->client.stream.hung_up)
-            return session_end(s, REASON_CLIENT_CLOSED, "while the maps were asked");
+        if (s->client.stream.gone)
+            return session_end(s, REASON_CLIENT_LOST, "while the maps were asked");
         return SESSION_ROUTE;
     case ROUTE_OK:
         return enter(s);
@@ -476,10 +487,23 @@ static enum session_state do_route(struct session *s)
     }
 }
 
+/* Whether a client that waits is gone. Who has only ended his side still wants his answer; who has
+ * closed looks the same until something is sent to him. */
+static bool is_gone(struct session *s)
+{
+    struct stream *st = &s->client.stream;
+    const char *pulse = s->client.service->protocol->pulse;
+    if (st->hung_up && pulse && !s->login->pulsed) {
+        s->login->pulsed = true;
+        stream_write(st, pulse, strlen(pulse));
+    }
+    return st->gone || st->failed;
+}
+
 static enum session_state do_hold(struct session *s)
 {
-    if (s->client.stream.hung_up)
-        return session_end(s, REASON_CLIENT_CLOSED, "while the mailbox was on hold");
+    if (is_gone(s))
+        return session_end(s, REASON_CLIENT_LOST, "while the mailbox was on hold");
     if (!client_timed_out(&s->client))
         return SESSION_HOLD;
     if (s->client.worker->now >= wait_end(s))
@@ -548,8 +572,8 @@ static enum session_state do_wait(struct session *s)
 {
     if (s->ticket.state == TICKET_GRANTED)
         return hold_has(s->login->route.email) ? hold(s) : start_link(s);
-    if (s->client.stream.hung_up)
-        return session_end(s, REASON_CLIENT_CLOSED, "while waiting for the node");
+    if (is_gone(s))
+        return session_end(s, REASON_CLIENT_LOST, "while waiting for the node");
     if (!client_timed_out(&s->client))
         return SESSION_WAIT;
     if (s->client.worker->now >= wait_end(s)) {

@@ -113,6 +113,8 @@ void stream_events(struct stream *st, uint32_t events)
         st->hung_up = true;
     if (events & EPOLLERR)
         st->broken = true;
+    if (events & (EPOLLERR | EPOLLHUP))
+        st->gone = true;
     if (events & EPOLLPRI)
         st->urgent = true;
 }

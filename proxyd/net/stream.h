@@ -22,6 +22,7 @@ struct stream {
     bool readable;      /* bytes, or the end, may be waiting in the socket */
     bool hung_up;       /* the peer has sent its end (it may still be unread) */
     bool broken;        /* the socket has an error to tell */
+    bool gone;          /* that, or nothing can be sent to the peer any more either */
     bool urgent;        /* the peer has sent TCP urgent data: reads stop there (RFC 6093) */
     bool at_end;        /* the socket has no more; TLS may still hold some */
     bool connecting;

@@ -144,6 +144,7 @@ struct protocol {
     char separator;           /* between capabilities that nodes announce; a comma where they have
                                  parameters */
     bool greeting_first;      /* who talks before the greeting is no mail client (RFC 5321, 3.1) */
+    const char *pulse;        /* a line that may be said at any time and means nothing; or NULL */
 
     /* Writes the greeting. */
     void (*greet)(struct front *f, struct buf *out);

@@ -17,6 +17,7 @@ static const struct protocol imap = {
     .port = 143,
     .capabilities = "IMAP4rev1",
     .separator = ' ',
+    .pulse = "* OK Please wait\r\n",
     .greet = imap_greet,
     .read = imap_read,
     .answer = imap_answer,

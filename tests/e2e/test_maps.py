@@ -4,6 +4,7 @@ import os
 import resource
 
 from case import Case
+from directory import hashed
 from proxyd import PASSWORD
 
 
@@ -147,6 +148,21 @@ dave  node1:{other.port}
             file.write(f'bob {node.address}\n')
         p.reload()
         self.goes_to(p, 'bob', node)
+
+    def test_a_client_that_ends_its_side_gets_its_answer(self):
+        node, = self.nodes('node')
+        p = self.proxyd(f'bob {node.address} password={hashed("{CRYPT}")}', imap={'authentication': 'proxy'})
+        for password in 'wrong', PASSWORD:
+            client = self.connect(p)
+            client.expect('* OK ...')
+            client.say(f'a LOGIN bob {password}')
+            client.end_writing()
+            if password == PASSWORD:
+                node.accept().imap_login()
+                client.expect('a OK ...')
+            else:
+                client.expect('a NO [AUTHENTICATIONFAILED] ...')
+                client.expect_end()
 
     def test_hold_makes_a_login_wait(self):
         node, = self.nodes('node')

@@ -84,6 +84,25 @@ class Gate(Base):
         self.assertEqual(node.accept().imap_login()[0], 'three')
         stayer.expect('a OK ...')
 
+    def test_who_only_ends_his_side_waits_on(self):
+        node = self.node()
+        p = self.limited(node)
+        session = self.login(p, node)
+        for name in 'imap', 'pop3':
+            client = self.ask(p, name, login='two')
+            client.end_writing()
+            if name == 'imap':
+                client.expect('* OK ...')  # whoever is gone answers this with a reset
+                self.leave(*session)
+            wire = node.accept()
+            self.assertEqual((wire.imap_login if name == 'imap' else wire.pop3_login)()[0], 'two')
+            client.expect('a OK hello' if name == 'imap' else '+OK hello')
+            wire.expect_end()
+            wire.say('x' * 1000)
+            wire.close()
+            client.expect('x' * 1000)
+            client.expect_end()
+
     def test_a_place_is_free_when_the_node_has_done_with_it(self):
         """A client that stays although its node has ended keeps nobody out."""
         node = self.node()
@@ -281,14 +300,29 @@ class Hostile(Base):
 
     def test_stalls_in_the_login(self):
         node = self.node()
-        p = self.proxyd(f'* {node.address}', imap={'login_timeout': '600ms'})
+        p = self.proxyd(f'* {node.address}', imap={'backend': {'response_timeout': '300ms'}})
         client = self.ask(p)
         wire = node.accept()
-        wire.say('* OK node')
-        while client.more():
-            pass
-        self.assertEqual(p.wait('close')['reason'], 'login_timeout')
+        wire.say('* OK [CAPABILITY IMAP4rev1] node')
+        client.expect(f'a {UNAVAILABLE}')
+        p.wait('login', result='failed', reason='the node does not answer in time')
         wire.drain()
+        client.say(f'b LOGIN bob {PASSWORD}')  # and he is not held against it
+        node.accept().imap_login()
+        client.expect('b OK ...')
+
+    def test_stalls_until_the_time_for_logins_is_over(self):
+        node = self.node()
+        service = {'login_timeout': '600ms'}
+        p = self.proxyd(f'* {node.address}', imap=service, pop3=service)
+        for name, answers in ('imap', [f'a {UNAVAILABLE}', '* BYE ...']), ('pop3', ['-ERR [SYS/TEMP] ...', '-ERR ...']):
+            client = self.ask(p, name)
+            wire = node.accept()
+            client.expect(*answers)
+            client.expect_end()
+            p.wait('login', service=name, result='failed', reason='login_timeout')
+            p.wait('close', service=name, reason='login_timeout')
+            wire.drain()
 
     def test_byte_by_byte(self):
         node = self.node()
