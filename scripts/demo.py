@@ -6,6 +6,8 @@ import argparse
 import imaplib
 import os
 import poplib
+import re
+import secrets
 import shutil
 import signal
 import ssl
@@ -19,7 +21,9 @@ sys.path.insert(0, os.path.join(ROOT, 'tests', 'e2e'))
 sys.dont_write_bytecode = True
 
 from authority import Authority  # noqa: E402
+from browser import Browser  # noqa: E402
 from dovecot import Dovecot  # noqa: E402
+from roundcube import Mailbox, Roundcube  # noqa: E402
 from wire import free_port  # noqa: E402
 
 BINARY = os.path.abspath(os.environ.get('PROXYD') or os.path.join(ROOT, 'build', 'proxyd'))
@@ -31,8 +35,8 @@ tls: {{certificate: {certificate}, key: {key}}}
 maps:
   local: {{type: file, path: {folder}/users.map}}
 nodes:
-  node1: {{address: 127.0.0.1, ports: {{imap: {node1[imap]}, pop3: {node1[pop3]}}}}}
-  node2: {{address: 127.0.0.1, ports: {{imap: {node2[imap]}, pop3: {node2[pop3]}}}}}
+  node1: {{address: 127.0.0.1, ports: {{imap: {node1[imap]}, pop3: {node1[pop3]}, webmail: {node1[webmail]}}}}}
+  node2: {{address: 127.0.0.1, ports: {{imap: {node2[imap]}, pop3: {node2[pop3]}, webmail: {node2[webmail]}}}}}
 services:
   imap:
     listeners:
@@ -44,6 +48,29 @@ services:
       - {{address: "127.0.0.1:{port[pop3]}", tls: starttls}}
       - {{address: "127.0.0.1:{port[pop3s]}", tls: implicit}}
     maps: [local]
+'''
+
+WEBMAIL = '''\
+  webmail:
+    listeners:
+      - {{address: "127.0.0.1:{port[webmail]}"}}
+      - {{address: "127.0.0.1:{port[webmails]}", tls: implicit}}
+    maps: [local]
+    session: {{keys: "${{file:{folder}/cookie.key}}"}}
+    logout_path: /?_task=logout
+    start: /?_task=mail
+    login:
+      backend:
+        page: /?_task=login
+        path: /?_task=login
+        user_field: _user
+        password_field: _pass
+        success: {{status: 302, cookie: roundcube_sessauth}}
+'''
+
+OPEN = '''
+Open http://localhost:{port[webmail]}/ and sign in as alice@example.org with alice-secret, or as bob@example.org
+with bob-secret: the title of the page says which node it is. Mail that is sent arrives there, too.
 '''
 
 INTRODUCTION = '''
@@ -64,28 +91,37 @@ Ctrl-C ends everything. proxyd's log:
 
 
 class Demo:
-    def __init__(self):
+    def __init__(self, webmail):
         self.folder = tempfile.mkdtemp(prefix='proxyd-demo-')
         os.chmod(self.folder, 0o755)  # the nodes, and proxyd when root starts it, are nobody
-        self.port = {name: free_port() for name in ('imap', 'imaps', 'pop3', 'pop3s')}
-        self.nodes, self.process = [], None
+        self.port = {name: free_port() for name in ('imap', 'imaps', 'pop3', 'pop3s', 'webmail', 'webmails')}
+        self.webmail, self.nodes, self.process = webmail, [], None
+        self.mailbox = Mailbox(self.deliver) if webmail else None
 
     def write(self, name, content):
         with open(os.path.join(self.folder, name), 'w') as file:
             file.write(content)
 
+    def new_node(self, folder, name):
+        if self.webmail:
+            return Roundcube(folder, name, USERS, self.mailbox.port, trusted='127.0.0.1')
+        node = Dovecot(folder, USERS, trusted='127.0.0.1')
+        for login in USERS:
+            node.deliver(login, f'This is {name}', f'The mailbox of {login} on {name}.')
+        return node
+
     def start(self, log):
         certificate, key = Authority(self.folder).issue('localhost', 'DNS:localhost,IP:127.0.0.1')
         for name in 'node1', 'node2':
-            node = Dovecot(os.path.join(self.folder, name), USERS, trusted='127.0.0.1')
-            self.nodes.append(node)
-            for login in USERS:
-                node.deliver(login, f'This is {name}', f'The mailbox of {login} on {name}.')
-            node.start()
+            folder = os.path.join(self.folder, name)
+            self.nodes.append(self.new_node(folder, name))
+            self.nodes[-1].start()
         self.write('users.map', 'alice@example.org   node1\nbob@example.org     node2\n')
-        self.write('proxyd.yaml', CONFIGURATION.format(
+        self.write('cookie.key', secrets.token_hex(32) + '\n')
+        os.chmod(os.path.join(self.folder, 'cookie.key'), 0o600)
+        self.write('proxyd.yaml', (CONFIGURATION + (WEBMAIL if self.webmail else '')).format(
             folder=self.folder, certificate=certificate, key=key, port=self.port,
-            node1=self.nodes[0].port, node2=self.nodes[1].port))
+            node1={'webmail': 80, **self.nodes[0].port}, node2={'webmail': 80, **self.nodes[1].port}))
         # A session of its own: Ctrl-C is for us, who then stop everybody in turn.
         self.process = subprocess.Popen([BINARY, '-c', os.path.join(self.folder, 'proxyd.yaml')], stderr=log,
                                         stdin=subprocess.DEVNULL, start_new_session=True)
@@ -104,7 +140,15 @@ class Demo:
                 self.process.kill()
         for node in self.nodes:
             node.stop()
+        if self.mailbox:
+            self.mailbox.stop()
         shutil.rmtree(self.folder)
+
+    def deliver(self, recipients, text):
+        """Mail that was sent goes to where its recipient lives."""
+        for login, node in zip(USERS, self.nodes):
+            if login in recipients:
+                node.put(login, text)
 
     # ---- --check ----
 
@@ -134,16 +178,26 @@ class Demo:
         client.quit()
         return b'\n'.join(lines).decode()
 
+    def browser(self, login, implicit):
+        """The user's last message, over HTTP."""
+        context = ssl.create_default_context(cafile=os.path.join(self.folder, 'ca.pem')) if implicit else None
+        browser = Browser(self.port['webmails' if implicit else 'webmail'], 'localhost', context)
+        answer = browser.login(login, USERS[login])
+        if answer.status != 303:
+            return f'{answer.status} {answer.inputs.message}'
+        return re.sub('<[^>]*>', '', browser.get('/?_task=mail&_mbox=INBOX&_uid=2&_action=show').text)
+
     def check(self):
         """Tries all ways; returns whether each led to the user's own node."""
         good = True
         for login, node in zip(USERS, ('node1', 'node2')):
-            for way in self.imap, self.pop3:
+            for way in (self.imap, self.pop3, self.browser) if self.webmail else (self.imap, self.pop3):
                 for implicit in False, True:
-                    name = f'{login} over {way.__name__} with {"implicit TLS" if implicit else "STARTTLS"}'
+                    start = 'no TLS' if way == self.browser else 'STARTTLS'
+                    name = f'{login} over {way.__name__} with {"implicit TLS" if implicit else start}'
                     try:
                         mail = way(login, implicit)
-                        fault = '' if f'The mailbox of {login} on {node}.' in mail else f'not on {node}: {mail!r}'
+                        fault = '' if f'The mailbox of {login} on {node}.' in mail else f'not on {node}: {mail[:2000]!r}'
                     except (OSError, imaplib.IMAP4.error, poplib.error_proto) as error:
                         fault = f'{type(error).__name__}: {error}'
                     print(f'not ok - demo: {name}: {fault}' if fault else f'ok - demo: {name}', flush=True)
@@ -158,10 +212,12 @@ def interrupted(number, frame):
 def main():
     parser = argparse.ArgumentParser(prog='scripts/demo', description='proxyd before two Dovecot nodes')
     parser.add_argument('--check', action='store_true', help='log in as both users, say how it went, end')
-    check = parser.parse_args().check
+    parser.add_argument('--webmail', action='store_true', help='with Roundcube on the nodes')
+    arguments = parser.parse_args()
+    check = arguments.check
     for number in signal.SIGINT, signal.SIGTERM, signal.SIGHUP:
         signal.signal(number, interrupted)
-    demo = Demo()
+    demo = Demo(arguments.webmail)
     try:
         if check:
             with open(os.path.join(demo.folder, 'log'), 'w+') as log:
@@ -171,7 +227,8 @@ def main():
                 print('' if good else log.read(), end='')
             return 0 if good else 1
         demo.start(log=None)
-        print(INTRODUCTION.format(folder=demo.folder, port=demo.port, pid=demo.process.pid), flush=True)
+        introduction = (OPEN if demo.webmail else '') + INTRODUCTION
+        print(introduction.format(folder=demo.folder, port=demo.port, pid=demo.process.pid), flush=True)
         return demo.process.wait()
     except AssertionError as error:
         print(f'not ok - demo: {error}', file=sys.stderr)

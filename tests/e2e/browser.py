@@ -62,7 +62,7 @@ class Browser:
     def ask(self, method, target, body=None, **headers):
         sock = socket.create_connection(('127.0.0.1', self.port), PATIENCE)
         if self.context:
-            sock = self.context.wrap_socket(sock, server_hostname='mail.example.org')
+            sock = self.context.wrap_socket(sock, server_hostname=self.host.split(':')[0])
         connection = http.client.HTTPConnection('127.0.0.1', self.port)
         connection.sock = sock
         all_headers = {'Host': self.host, **self.headers,

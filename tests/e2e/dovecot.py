@@ -116,12 +116,15 @@ class Dovecot:
 
     def deliver(self, login, subject, body):
         """Puts a message into the user's maildir."""
+        self.put(login, f'From: sender@example.org\nTo: {login}\nSubject: {subject}\n'
+                 f'Message-ID: <{time.time_ns()}@example.org>\n\n{body}\n')
+
+    def put(self, login, text):
+        """The same of a whole one."""
         maildir = os.path.join(self.folder, 'mail', login)
         for name in ('cur', 'new', 'tmp'):
             os.makedirs(os.path.join(maildir, name), exist_ok=True)
-        name = f'{time.time_ns()}.M.example'
-        self.write(f'mail/{login}/new/{name}', f'From: sender@example.org\nTo: {login}\n'
-                   f'Subject: {subject}\nMessage-ID: <{name}@example.org>\n\n{body}\n')
+        self.write(f'mail/{login}/new/{time.time_ns()}.M.example', text)
 
     def start(self):
         self.give_away()

@@ -37,12 +37,14 @@ $config['reply_all_mode'] = 0;
 
 
 class Mailbox(socketserver.ThreadingTCPServer):
-    """An SMTP server that keeps what it gets in `mails`: (recipients, text)."""
+    """An SMTP server that keeps what it gets in `mails`, (recipients, text), and calls DELIVER with
+    these."""
     allow_reuse_address = daemon_threads = True
 
-    def __init__(self):
+    def __init__(self, deliver=None):
         super().__init__(('127.0.0.1', 0), Letter)
         self.port, self.mails, self.news = self.server_address[1], [], threading.Condition()
+        self.deliver = deliver
         self.thread = threading.Thread(target=self.serve_forever, args=(0.05,), daemon=True)
         self.thread.start()
 
@@ -72,6 +74,8 @@ class Letter(socketserver.StreamRequestHandler):
             if verb == 'DATA':
                 self.say('354 go on')
                 text = b''.join(iter(self.rfile.readline, b'.\r\n')).decode('utf-8', 'replace')
+                if self.server.deliver:
+                    self.server.deliver(recipients, text)
                 with self.server.news:
                     self.server.mails.append((recipients, text))
                     self.server.news.notify_all()
@@ -81,13 +85,15 @@ class Letter(socketserver.StreamRequestHandler):
 
 
 class Roundcube:
-    """NAME is in its pages' titles; USERS: {login: password}; mail is sent to the port SMTP."""
+    """NAME is in its pages' titles; USERS: {login: password}; mail is sent to the port SMTP. In `port`:
+    webmail, and those of its Dovecot."""
 
-    def __init__(self, folder, name, users, smtp, port=None):
-        self.folder, self.name, self.port, self.process = folder, name, port or free_port(), None
+    def __init__(self, folder, name, users, smtp, **dovecot):
+        self.folder, self.name, self.process = folder, name, None
         os.makedirs(folder)
         os.chmod(folder, 0o755)
-        self.dovecot = Dovecot(os.path.join(folder, 'dovecot'), users)
+        self.dovecot = Dovecot(os.path.join(folder, 'dovecot'), users, **dovecot)
+        self.port = {'webmail': free_port(), **self.dovecot.port}
         for login in users:
             self.dovecot.deliver(login, f'This is {name}', f'The mailbox of {login} on {name}.')
         self.place = os.path.join(folder, 'roundcube')
@@ -105,7 +111,11 @@ class Roundcube:
 
     @property
     def address(self):
-        return f'127.0.0.1:{self.port}'
+        return f'127.0.0.1:{self.port["webmail"]}'
+
+    def put(self, login, text):
+        self.dovecot.put(login, text)
+        self.dovecot.give_away()
 
     def give_away(self):
         who = account()
@@ -128,7 +138,7 @@ class Roundcube:
             env={'PATH': os.environ['PATH'], 'ROUNDCUBE_CONFIG_DIR': os.path.join(self.place, 'config'),
                  'PHP_CLI_SERVER_WORKERS': '3'})
         deadline = time.monotonic() + STARTING
-        while not Dovecot.answers(self.port):
+        while not Dovecot.answers(self.port['webmail']):
             if self.process.poll() is not None or time.monotonic() > deadline:
                 raise AssertionError(f'php does not start: {self.told()}')
             time.sleep(0.02)
