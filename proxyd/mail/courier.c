@@ -602,7 +602,13 @@ void courier_end_transaction(struct courier *courier)
     courier->refusal = courier->reply = NULL;
 }
 
-/* A node that is left politely has less to log. */
+static void release(struct post *post)
+{
+    free(OUTER(post, courier, release));
+}
+
+/* A node that is left politely has less to log. The memory waits for the end of the round: events
+ * of the stream may be under way. */
 void courier_free(struct courier *courier)
 {
     struct mail *m = courier->mail;
@@ -616,5 +622,6 @@ void courier_free(struct courier *courier)
     free(courier->reply);
     ring_remove(&courier->ring);
     m->courier_count--;
-    free(courier);
+    courier->release.run = release;
+    worker_soon(m->client.worker, &courier->release);
 }

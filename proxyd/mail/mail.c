@@ -351,10 +351,9 @@ static enum mail_state do_talk(struct mail *m)
 {
     enum mail_state next = MAIL_TALK;
     for (unsigned reads = 0;;) {
-        if (stream_pending(&m->client.stream))
+        stream_push(&m->client.stream);
+        if (stream_pending(&m->client.stream) || m->server.owed >= MAIL_OWED_MAX)
             return rest(m); /* who does not take answers gets no more of them */
-        if (m->server.owed >= MAIL_OWED_MAX)
-            return rest(m);
         enum smtp_want want = smtp_server_read(&m->server, &m->in, &m->out);
         if (want == SMTP_WANT_WAIT)
             return rest(m);

@@ -132,6 +132,7 @@ struct courier {
     struct node *node;
     struct node_ticket ticket;
     struct stream stream;
+    struct post release; /* its end */
     struct link link;
     struct smtp_client client;
     enum courier_state state;
