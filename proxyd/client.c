@@ -6,6 +6,7 @@
 #include "base/id.h"
 #include "proto/proxy_header.h"
 #include "stats.h"
+#include "trace.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -180,6 +181,7 @@ enum client_arrival client_arrive(struct client *c, struct addr *local, char tex
         c->arriving = false;
         if (!c->quiet || stream_waiting(&c->stream))
             announce(c);
+        trace_event(c, "connected");
         if (implicit)
             stream_tls_server(&c->stream, c->listener->tls_server);
     }
@@ -243,6 +245,7 @@ void client_close(struct client *c)
     step_over(OUTER(ring, client_walk, ring), c);
     stream_close(&c->stream);
     worker_timer_clear(w, &c->timer);
+    trace_forget(c);
     ring_remove(&c->ring);
     stats_session_ends(c->service->stats, c->reason);
     w->client_count--;

@@ -40,6 +40,7 @@ enum client_reason {
 
 struct client;
 struct node;
+struct trace;
 
 enum client_phase {
     CLIENT_TALKS,  /* not logged in, and no login is under way */
@@ -90,8 +91,10 @@ struct client {
     uint32_t drained;     /* bytes read away while our last words are on their way */
     char *user;           /* the login, once it is known; owned */
     struct node *node;    /* the one that serves it now, or NULL; a reference, the engine's */
-    char id[17];          /* the log's `session` */
-    struct addr address;  /* the client's */
+    struct trace *trace;  /* trace.c's, or NULL */
+    unsigned trace_version;
+    char id[17];         /* the log's `session` */
+    struct addr address; /* the client's */
 };
 
 /* Serves the connection FD from ADDRESS, accepted by LISTENER of SERVICE in CONFIG (of which the

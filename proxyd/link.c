@@ -6,6 +6,7 @@
 
 #include "proto/proxy_header.h"
 #include "stats.h"
+#include "trace.h"
 
 #include <errno.h>
 #include <stdarg.h>
@@ -161,6 +162,7 @@ static enum link_result start_tls(struct link *link)
 static bool send_answers(struct link *link)
 {
     struct str out = buf_str(&link->out);
+    trace_bytes(link->client, TRACE_TO_NODE, out.p, out.n);
     bool good = !link->out.full && stream_write(link->stream, out.p, out.n);
     buf_clear(&link->out);
     stream_push(link->stream);
@@ -174,8 +176,10 @@ static ssize_t read_more(struct link *link)
     if (!room)
         return STREAM_FAILED;
     ssize_t n = stream_read(link->stream, room, link->in.cap - link->in.end);
-    if (n > 0)
+    if (n > 0) {
         buf_added(&link->in, (uint32_t)n);
+        trace_bytes(link->client, TRACE_FROM_NODE, room, (size_t)n);
+    }
     return n;
 }
 

@@ -11,6 +11,8 @@
 #include "net/stream.h"
 #include "node.h"
 
+struct client;
+
 enum link_result {
     LINK_MORE,    /* wait for the stream, the post, or `deadline` */
     LINK_OK,      /* logged in (back->reply), or a check is done */
@@ -25,6 +27,7 @@ struct link {
     struct worker *worker;
     const struct config_service *service;
     struct node *node;
+    struct client *client; /* set by the caller: whose dialogue it is (trace.h), or NULL */
     enum link_state state;
     struct node_resolve resolve; /* resolve.post.run: the caller's; it calls link_step. Also sent
                                     when it is our turn to read on */

@@ -16,6 +16,8 @@
 #include "net/splice.h"
 #include "route.h"
 #include "stats.h"
+#include "trace.h"
+#include "trace_line.h"
 
 #include <stdarg.h>
 #include <stdlib.h>
@@ -95,11 +97,13 @@ static void log_maps(const struct session *s)
     }
 }
 
-static void log_route(const struct session *s)
+static void log_route(struct session *s)
 {
     const struct route *r = &s->login->route;
     struct log_line l;
     log_maps(s);
+    trace_event(&s->client, "route: map %s, node %s: %s", r->map ? r->map : "-",
+                s->client.node ? node_name(s->client.node) : "-", r->why);
     if (!client_log(&l, &s->client, LOG_LEVEL_INFO, "route"))
         return;
     log_str(&l, "map", r->map);
@@ -108,9 +112,11 @@ static void log_route(const struct session *s)
     log_end(&l);
 }
 
-static void log_login(const struct session *s, bool ok, const char *reason)
+static void log_login(struct session *s, bool ok, const char *reason)
 {
     struct log_line l;
+    trace_event(&s->client, "login %s%s%s", ok ? "ok" : "failed", reason ? ": " : "",
+                reason ? reason : "");
     if (!client_log(&l, &s->client, LOG_LEVEL_INFO, "login"))
         return;
     log_str(&l, "result", ok ? "ok" : "failed");
@@ -124,6 +130,9 @@ static void log_login(const struct session *s, bool ok, const char *reason)
 static void log_close(struct session *s, const char *detail)
 {
     struct log_line l;
+    trace_event(&s->client, "closed: %s, %llu bytes in, %llu out",
+                client_reason_word(s->client.reason), (unsigned long long)s->up.bytes,
+                (unsigned long long)s->down.bytes);
     if (!client_log_close(&l, &s->client))
         return;
     log_str(&l, "node", s->client.node ? node_name(s->client.node) : NULL);
@@ -198,6 +207,7 @@ static bool at_boundary(const struct session *s)
 static void say(struct session *s)
 {
     struct str out = buf_str(&s->login->out);
+    trace_bytes(&s->client, TRACE_TO_CLIENT, out.p, out.n);
     stream_write(&s->client.stream, out.p, out.n);
     buf_clear(&s->login->out);
 }
@@ -331,6 +341,7 @@ static enum session_state ask(struct session *s)
     struct login *l = s->login;
     free(s->client.user);
     s->client.user = xstrdup(l->creds.login);
+    trace_login(&s->client);
     route_cancel(&l->route);
     memset(&l->route, 0, sizeof l->route);
     l->route.done = routed;
@@ -379,6 +390,7 @@ static enum session_state do_talk(struct session *s)
         if (n <= 0)
             return session_end(s, client_left(n), NULL);
         buf_added(&l->in, (uint32_t)n);
+        trace_bytes(&s->client, TRACE_FROM_CLIENT, room, (size_t)n);
     }
 }
 
@@ -557,6 +569,7 @@ static enum session_state start_link(struct session *s)
         .session_id = s->client.id,
     };
     l->link.resolve.post.run = resolved;
+    l->link.client = &s->client;
     link_start(&l->link, s->client.worker, s->client.service, s->client.node, &s->node, &setup,
                connected);
     s->client.deadline = l->link.deadline;
@@ -602,20 +615,11 @@ static enum session_state logged_in(struct session *s)
     s->down.at_line_end = from_node.n == 0 || from_node.p[from_node.n - 1] == '\n';
     s->active = s->client.worker->now;
     log_login(s, true, NULL);
+    trace_carried(&s->client, 0, 0);
     count_login(s, VERDICT_OK);
     stats_bytes(s->client.service->stats, s->up.bytes, s->down.bytes);
     login_free(s);
     return SESSION_CARRY;
-}
-
-/* A word of a node that says what kind of refusal it is: a status, a response code ("[LIMIT]",
- * "[REFERRAL", ManageSieve's "(QUOTA)"), an enhanced status code. */
-static bool is_code(struct str word)
-{
-    for (size_t i = 0; i < word.n; i++)
-        if (!strchr("ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-./[]()", word.p[i]))
-            return false;
-    return word.n > 0 && word.n <= 40;
 }
 
 /* Whether LINE stands before the one that answers: untagged in IMAP, "535-..." in SMTP. */
@@ -631,15 +635,15 @@ static bool is_prelude(struct str line)
 static const char *node_words(const struct login *l, char *text, size_t size)
 {
     struct str rest = buf_str(&l->link.back.reply), line = rest;
+    char space[100];
+    struct buf out;
     size_t used;
     while (str_line(rest, &line, &used) && is_prelude(line))
         rest = (struct str){rest.p + used, rest.n - used};
-    struct str status = str_word(&line), code = str_word(&line);
-    if (!is_code(status))
-        return "the node refused";
-    bool more = is_code(code) && strchr("[(0123456789", *code.p);
-    snprintf(text, size, "the node refused: %.*s%s%.*s", (int)status.n, status.p, more ? " " : "",
-             more ? (int)code.n : 0, code.p);
+    buf_init(&out, space, sizeof space, sizeof space);
+    trace_line_codes(line, &out);
+    struct str codes = buf_str(&out);
+    snprintf(text, size, "the node refused%s%.*s", codes.n ? ": " : "", (int)codes.n, codes.p);
     return text;
 }
 
@@ -685,6 +689,7 @@ static enum session_state do_carry(struct session *s)
     if (s->up.bytes != up_before || s->down.bytes != down_before)
         s->active = s->client.worker->now;
     stats_bytes(s->client.service->stats, s->up.bytes - up_before, s->down.bytes - down_before);
+    trace_carried(&s->client, s->up.bytes, s->down.bytes);
     if (up == SPLICE_FAILED || down == SPLICE_FAILED)
         return session_end(s, lost(s), NULL);
     if (!s->half_closed && (up == SPLICE_ENDED || down == SPLICE_ENDED)) {

@@ -6,6 +6,7 @@
 
 #include "admin/control_clients.h"
 #include "admin/control_hold.h"
+#include "admin/control_trace.h"
 #include "admin/status.h"
 #include "hold.h"
 #include "node.h"
@@ -94,8 +95,7 @@ static void run_flush(struct control_conn *c, const struct control_request *r)
 
 static void run_trace(struct control_conn *c, const struct control_request *r)
 {
-    (void)r;
-    control_fail(c, EX_UNAVAILABLE, "not yet");
+    control_trace(c, r->who, r->lasts);
 }
 
 void control_run(struct control_conn *c, const struct control_request *r)

@@ -157,6 +157,8 @@ bool control_request_check(const struct control_request *r, char error[CONTROL_E
                       needed & (needed - 1)   ? "one of 'user', 'node' and 'session'"
                       : needed & (USER | WHO) ? "a login"
                                               : "a node");
+    if (r->command == CONTROL_TRACE && !(has & LASTS))
+        return refuse(error, "'%s' needs a time", name);
     if (has & OVER && !(has & CLOSE))
         return refuse(error, "'%s' takes 'over' only with 'close'", name);
     return true;

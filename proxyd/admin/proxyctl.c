@@ -45,6 +45,7 @@ static int usage(void)
           "  release LOGIN\n"
           "  reload                                reads the configuration again\n"
           "  flush [LOGIN]                         forgets what directories have answered\n"
+          "  trace LOGIN|CLIENT-IP [--for TIME]    shows a dialogue as it goes on\n"
           "  lookup [--service S] [--password-stdin] LOGIN\n"
           "                                        which node a login lives on, and why; needs\n"
           "                                        no running daemon\n",

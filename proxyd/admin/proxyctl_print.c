@@ -259,6 +259,21 @@ static void put_answer(const struct proxyctl_print *p, const json_t *object)
     }
 }
 
+/* A line of a dialogue, as soon as it is there. */
+static void put_traced(const json_t *line)
+{
+    const char *from = json_string_value(json_object_get(line, "from")),
+               *to = json_string_value(json_object_get(line, "to")),
+               *text = json_string_value(json_object_get(line, "text")),
+               *time = json_string_value(json_object_get(line, "time"));
+    if (json_object_get(line, "dropped"))
+        text_say(stdout, "(%" JSON_INTEGER_FORMAT " lines were lost)", number_of(line, "dropped"));
+    text_say(stdout, "%.12s %s %-6s %s %-6s  %s", time && strlen(time) > 11 ? time + 11 : "",
+             json_string_value(json_object_get(line, "session")), from ? from : "",
+             from ? "->" : "--", to ? to : "", text ? text : "");
+    fflush(stdout);
+}
+
 /* ---- JSON ---- */
 
 static void put_json(const json_t *object, const char *end)
@@ -294,10 +309,19 @@ static void put_item(struct proxyctl_print *p, json_t *object)
 
 void proxyctl_print_item(struct proxyctl_print *p, json_t *object)
 {
-    if (p->json)
+    locale_t old = text_begin();
+    bool traced = p->request->command == CONTROL_TRACE;
+    if (p->json && traced) {
+        put_json(object, "\n");
+        fflush(stdout);
+    } else if (p->json) {
         put_json_row(p, object);
-    else
+    } else if (traced) {
+        put_traced(object);
+    } else {
         put_item(p, object);
+    }
+    text_end(old);
 }
 
 void proxyctl_print_end(struct proxyctl_print *p, const json_t *object)

@@ -9,6 +9,7 @@
 #include "hold.h"
 #include "node.h"
 #include "stats.h"
+#include "trace.h"
 #include "version.h"
 
 #include <unistd.h>
@@ -114,10 +115,11 @@ static json_t *names_json(struct names names)
 json_t *status_json(const struct config *config, double seconds)
 {
     struct worker *workers[CREW_MAX];
-    return json_pack("{s:s,s:i,s:f,s:I,s:I,s:o,s:o,s:o,s:o,s:o,s:o}", "version", VERSION, "pid",
+    return json_pack("{s:s,s:i,s:f,s:I,s:I,s:I,s:o,s:o,s:o,s:o,s:o,s:o}", "version", VERSION, "pid",
                      (int)getpid(), "seconds", seconds, "workers",
                      (json_int_t)crew_workers(workers), "sessions", (json_int_t)client_total(),
-                     "services", services_json(config), "nodes", nodes_json(), "maps",
-                     maps_json(config), "directories", directories_json(config), "drained",
-                     names_json(node_drained()), "held", names_json(hold_list()));
+                     "traces", (json_int_t)trace_count, "services", services_json(config), "nodes",
+                     nodes_json(), "maps", maps_json(config), "directories",
+                     directories_json(config), "drained", names_json(node_drained()), "held",
+                     names_json(hold_list()));
 }

@@ -73,7 +73,8 @@ static void what_is_no_order_is_refused(void **state)
         "{\"command\": \"drain\", \"node\": \"n\", \"close\": true, \"over\": 1e3}",
         "{\"command\": \"drain\", \"node\": \"n\", \"close\": true, \"over\": 86400001}",
         "{\"command\": \"hold\"}",
-        "{\"command\": \"trace\"}",
+        "{\"command\": \"trace\", \"lasts\": 5}",
+        "{\"command\": \"trace\", \"who\": \"bob\"}",
     };
     for (size_t i = 0; i < sizeof lines / sizeof *lines; i++) {
         assert_false(read_text(lines[i]));
