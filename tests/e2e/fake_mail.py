@@ -63,11 +63,13 @@ class MailNode:
             elif verb == 'BDAT':
                 size, *last = rest.split()
                 chunks += wire.read(int(size))
-                if last:
+                if not recipients:
+                    wire.say('503 5.5.1 no recipients')
+                elif last:
                     self.acknowledge(wire, sender, recipients, chunks, identity)
                     sender, recipients, chunks = None, [], b''
-                else:
-                    self.answer(wire, verb, '250 2.0.0 chunk')
+                elif not self.answer(wire, verb, '250 2.0.0 chunk'):
+                    sender, recipients, chunks = None, [], b''  # RFC 3030, 2.
             elif verb == 'QUIT':
                 self.answer(wire, verb, '221 2.0.0 bye')
                 return
