@@ -105,7 +105,7 @@ class Login(Web):
             self.assertEqual((answer.status, answer.location), (303, '/inbox'))
             self.assertEqual(browser.cookies['sessionid'], name)
             route = next(cookie for cookie in answer.cookies if cookie.startswith('proxyd_route='))
-            self.assertRegex(route, r'^proxyd_route=[\w-]+; Path=/; HttpOnly; SameSite=Lax$')
+            self.assertRegex(route, r'^proxyd_route=[\w+/]+; Path=/; HttpOnly; SameSite=Lax$')
             for _ in range(3):
                 self.assertEqual(browser.get('/inbox').text, f'inbox on {name}: /inbox')
             proxyd.wait('login', login=user, result='ok', mechanism='FORM', service='webmail')
