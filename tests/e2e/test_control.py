@@ -97,7 +97,7 @@ class Socket(Case):
     def test_it_moves_with_a_reload_and_goes_at_the_end(self):
         p = self.proxyd()
         talk = self.talk(p)
-        old, p.control = p.control, os.path.join(p.folder, 'made', 'other.sock')
+        old, p.control = p.control, os.path.join(p.folder, 'other.sock')
         p.configure()
         p.reload()
         self.assertFalse(os.path.exists(old))
@@ -106,6 +106,13 @@ class Socket(Case):
         p.stop()
         self.assertFalse(os.path.exists(p.control))
         self.assertEqual(control('-s', p.control, 'status').returncode, 69)
+
+    def test_its_folder_is_made_at_the_start(self):
+        p = self.new_proxyd()
+        p.control = os.path.join(p.folder, 'made', 'control.sock')
+        p.configure()
+        p.start()
+        self.assertIn('sessions', p.order('status'))
 
     def test_a_living_one_is_left_alone(self):
         p = self.proxyd()
