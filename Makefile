@@ -152,11 +152,14 @@ install: all
 	install -d $(DESTDIR)$(PREFIX)/sbin $(DESTDIR)$(PREFIX)/bin \
 		$(DESTDIR)$(PREFIX)/share/man/man1 $(DESTDIR)$(PREFIX)/share/man/man5 \
 		$(DESTDIR)$(PREFIX)/share/man/man8 \
+		$(DESTDIR)$(PREFIX)/share/bash-completion/completions \
 		$(DESTDIR)$(SYSCONFDIR)/proxyd/conf.d $(DESTDIR)$(PREFIX)/lib/systemd/system
 	install -m 755 $(B)/proxyd $(DESTDIR)$(PREFIX)/sbin/proxyd
 	install -m 755 $(B)/proxyctl $(DESTDIR)$(PREFIX)/bin/proxyctl
 	install -m 644 proxyd/proxyctl.1 $(DESTDIR)$(PREFIX)/share/man/man1/proxyctl.1
 	install -m 644 $(B)/proxyd.yaml.5 proxyd/users.map.5 $(DESTDIR)$(PREFIX)/share/man/man5/
+	install -m 644 scripts/proxyctl.bash-completion \
+		$(DESTDIR)$(PREFIX)/share/bash-completion/completions/proxyctl
 	install -m 644 proxyd/proxyd.8 $(DESTDIR)$(PREFIX)/share/man/man8/proxyd.8
 	sed 's|/usr/sbin/proxyd|$(PREFIX)/sbin/proxyd|; s|/etc/proxyd|$(SYSCONFDIR)/proxyd|g; $(OLD_UNIT)' \
 		scripts/proxyd.service > $(DESTDIR)$(PREFIX)/lib/systemd/system/proxyd.service

@@ -13,7 +13,7 @@ import time
 import unittest
 
 from case import Case
-from proxyd import CONTROL
+from proxyd import CONTROL, ROOT
 from wire import PATIENCE, free_port
 
 
@@ -362,3 +362,40 @@ class Orders(Case):
         talk.close()  # before it has read anything
         self.assertEqual(len(p.ask('sessions')['sessions']), count / 2)
         self.assertEqual(len(p.ask('sessions', '--service', 'pop3')['sessions']), 0)
+
+
+class Completion(Case):
+    def complete(self, p, *words):
+        """What bash offers behind these words."""
+        script = ('source "$1"; shift; COMP_WORDS=("$@"); COMP_CWORD=$(($# - 1)); _proxyctl; '
+                  '[ ${#COMPREPLY[@]} = 0 ] || printf "%s\\n" "${COMPREPLY[@]}"')
+        done = subprocess.run(['bash', '-c', script, 'bash', os.path.join(ROOT, 'scripts', 'proxyctl.bash-completion'),
+                               CONTROL, '-s', p.control, *words], capture_output=True, text=True, timeout=20,
+                              cwd=self.folder)
+        self.assertEqual((done.returncode, done.stderr), (0, ''))
+        return done.stdout.split('\n')[:-1]
+
+    def test_words_and_names(self):
+        node = self.node()
+        p = self.proxyd('* node1', nodes={'node1': {'address': node.address}})
+        evil = '$(touch${IFS}bad)'
+        self.login(p, node)
+        client = self.connect(p)
+        client.expect('* OK ...')
+        client.say(f'a LOGIN "{evil}" x')
+        node.accept().imap_login()
+        client.expect('a OK hello')
+        p.order('hold', 'carol')
+        p.order('drain', 'node1')
+        sessions = sorted(session['session'] for session in p.ask('sessions')['sessions'])
+        for words, offered in ((['re'], ['release', 'reload']), (['drain', '--'], ['--close', '--json']),
+                               (['drain', 'n'], ['node1']), (['undrain', ''], ['node1']), (['release', ''], ['carol']),
+                               (['kick', '--user', 'bo'], ['bob@example.org']), (['kick', '--node', ''], ['node1']),
+                               (['sessions', '--service', 'im'], ['imap']), (['kick', '--session', ''], sessions),
+                               (['hold', '$'], [r'\$\(touch\$\{IFS\}bad\)']), (['reload', ''], [])):
+            with self.subTest(words=words):
+                self.assertEqual(self.complete(p, *words), offered)
+        self.assertEqual(os.listdir(self.folder), [os.path.basename(p.folder)])
+
+    def test_nobody_to_be_asked(self):
+        self.assertEqual(self.complete(self.new_proxyd(), 'drain', ''), [])
