@@ -69,10 +69,17 @@ $(O)/%.o: %.c
 	@echo "  CC $@"
 	@$(CC) $(ALL_CFLAGS) -c -o $@ $<
 
-# The built-in login page, as C strings.
+# Pages that are built in, as C strings.
+PAGE = mkdir -p $(@D) && sed 's/\\/\\\\/g; s/"/\\"/g; s/^/"/; s/$$/\\n"/' $< > $@
+
 build/pages/%.inc: proxyd/web/%
-	@mkdir -p $(@D)
-	@sed 's/\\/\\\\/g; s/"/\\"/g; s/^/"/; s/$$/\\n"/' $< > $@
+	@$(PAGE)
+
+build/pages/%.inc: proxyd/admin/%
+	@$(PAGE)
+
+$(O)/proxyd/admin/status_page.o build/fuzz/proxyd/admin/status_page.o: \
+	$(addprefix build/pages/status_page.,css.inc js.inc)
 
 $(O)/proxyd/web/template.o build/fuzz/proxyd/web/template.o: \
 	$(addprefix build/pages/login_page.,html.inc css.inc svg.inc)

@@ -14,6 +14,7 @@
 #include "hold.h"
 #include "link.h"
 #include "net/splice.h"
+#include "recent.h"
 #include "route.h"
 #include "stats.h"
 #include "trace.h"
@@ -24,6 +25,7 @@
 #include <string.h>
 
 enum {
+    TALK = 256 * 1024,        /* bytes that are worth telling recent.h */
     ASK_AGAIN = 500,          /* ms between two questions where a login that waits belongs now */
     HALF_CLOSED_TIME = 30000, /* ms of silence after the node has ended */
     CLIENT_GONE_TIME = 300000 /* after the client has ended: the node may have work to do */
@@ -67,6 +69,7 @@ struct session {
     bool half_closed; /* one side has ended; the client's `reason` says which */
     struct node_ticket ticket;
     uint64_t active; /* ms */
+    uint64_t told;   /* bytes that recent.h has heard of */
     struct login *login;
 };
 
@@ -115,6 +118,9 @@ static void log_route(struct session *s)
 static void log_login(struct session *s, bool ok, const char *reason)
 {
     struct log_line l;
+    if (!ok)
+        recent_failure(s->client.service->name, s->client.user, &s->client.address, s->client.id,
+                       reason);
     trace_event(&s->client, "login %s%s%s", ok ? "ok" : "failed", reason ? ": " : "",
                 reason ? reason : "");
     if (!client_log(&l, &s->client, LOG_LEVEL_INFO, "login"))
@@ -156,6 +162,16 @@ static void count_login(const struct session *s, enum verdict verdict)
                                                [VERDICT_BUSY] = STATS_LOGIN_BUSY};
     uint64_t took = verdict == VERDICT_OK ? uv_hrtime() - s->login->asked_ns : 0;
     stats_login(s->client.service->stats, results[verdict], took);
+}
+
+/* Tells who moves much: from time to time, and at the end. */
+static void count_talker(struct session *s, bool end)
+{
+    uint64_t bytes = s->up.bytes + s->down.bytes - s->told;
+    if (bytes < TALK && !(end && bytes))
+        return;
+    s->told += bytes;
+    recent_bytes(s->client.user, bytes);
 }
 
 /* ---- beginning and end ---- */
@@ -234,6 +250,7 @@ static enum session_state session_end(struct session *s, enum client_reason reas
     s->client.reason = reason;
     if (s->state >= SESSION_ROUTE && s->state <= SESSION_LOGIN && reason != REASON_TOO_MANY_ERRORS)
         break_off(s, client_reason_word(reason)); /* too many: that login was answered */
+    count_talker(s, true);
     log_close(s, detail);
     buf_init(&words, space, sizeof space, sizeof space);
     if (boundary && text) {
@@ -689,6 +706,7 @@ static enum session_state do_carry(struct session *s)
     if (s->up.bytes != up_before || s->down.bytes != down_before)
         s->active = s->client.worker->now;
     stats_bytes(s->client.service->stats, s->up.bytes - up_before, s->down.bytes - down_before);
+    count_talker(s, false);
     trace_carried(&s->client, s->up.bytes, s->down.bytes);
     if (up == SPLICE_FAILED || down == SPLICE_FAILED)
         return session_end(s, lost(s), NULL);

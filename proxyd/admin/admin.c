@@ -3,10 +3,14 @@
  * The admin listener: see admin.h. A table says who answers for which path. */
 #include "admin/admin.h"
 
+#include "admin/history.h"
 #include "admin/http_server.h"
 #include "admin/metrics.h"
 #include "admin/ready.h"
+#include "admin/status.h"
+#include "admin/status_page.h"
 #include "base/mem.h"
+#include "recent.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -17,6 +21,9 @@ static struct {
     struct listen_socket **sockets;
     size_t socket_count;
     bool draining;
+    uv_loop_t *loop;
+    uint64_t started; /* ms of the loop */
+    uv_timer_t timer; /* for samples */
 } admin;
 
 /* ---- health ---- */
@@ -66,6 +73,51 @@ static void answer_metrics(const char *rest, struct http_response *r)
     r->type = METRICS_TYPE;
 }
 
+static void answer_status(const char *rest, struct http_response *r)
+{
+    struct snapshot s;
+    (void)rest;
+    snapshot_take(&s, admin.config, admin.draining);
+    status_page_write(&r->body, &s);
+    snapshot_free(&s);
+    r->type = "text/html; charset=utf-8";
+    r->headers = STATUS_PAGE_POLICY;
+}
+
+static void answer_style(const char *rest, struct http_response *r)
+{
+    (void)rest;
+    buf_add(&r->body, status_page_style.p, status_page_style.n);
+    r->type = "text/css; charset=utf-8";
+}
+
+static void answer_script(const char *rest, struct http_response *r)
+{
+    (void)rest;
+    buf_add(&r->body, status_page_script.p, status_page_script.n);
+    r->type = "text/javascript; charset=utf-8";
+}
+
+static void answer_json(const char *rest, struct http_response *r)
+{
+    (void)rest;
+    json_t *object = status_json(admin.config, (double)(uv_now(admin.loop) - admin.started) / 1000);
+    json_object_set_new(object, "draining", json_boolean(admin.draining));
+    char *text = json_dumps(object, JSON_INDENT(1));
+    buf_adds(&r->body, text);
+    buf_adds(&r->body, "\n");
+    free(text);
+    json_decref(object);
+    r->type = "application/json";
+}
+
+static void answer_top(const char *rest, struct http_response *r)
+{
+    (void)rest;
+    r->status = 302;
+    r->headers = "Location: /status\r\n";
+}
+
 /* ---- paths ---- */
 
 static const struct {
@@ -73,9 +125,10 @@ static const struct {
     bool more; /* something may follow it */
     void (*answer)(const char *rest, struct http_response *r);
 } pages[] = {
-    {"/healthz", false, answer_health},
-    {"/readyz", true, answer_ready},
-    {"/metrics", false, answer_metrics},
+    {"/healthz", false, answer_health},   {"/readyz", true, answer_ready},
+    {"/metrics", false, answer_metrics},  {"/status", false, answer_status},
+    {"/status.json", false, answer_json}, {"/status.css", false, answer_style},
+    {"/status.js", false, answer_script}, {"/", false, answer_top},
 };
 
 static void answer(const char *path, struct http_response *r)
@@ -89,7 +142,8 @@ static void answer(const char *path, struct http_response *r)
         }
     }
     r->status = 404;
-    buf_adds(&r->body, "There are /healthz, /readyz, /readyz/SERVICE, /metrics.\n");
+    buf_adds(&r->body,
+             "There are /healthz, /readyz, /readyz/SERVICE, /metrics, /status, /status.json.\n");
 }
 
 /* ---- beginning and end ---- */
@@ -101,10 +155,26 @@ static void forget_sockets(void)
         listen_socket_unref(admin.sockets[--admin.socket_count]);
 }
 
+static void sample(uv_timer_t *timer)
+{
+    (void)timer;
+    history_sample(admin.config);
+    node_sample();
+    recent_age();
+}
+
+static void begin(uv_loop_t *loop)
+{
+    admin.server = http_server_new(loop, answer);
+    admin.loop = loop;
+    admin.started = uv_now(loop);
+    uv_timer_init(loop, &admin.timer);
+}
+
 void admin_serve(uv_loop_t *loop, struct config *config, struct listen_set *set)
 {
     if (!admin.server)
-        admin.server = http_server_new(loop, answer);
+        begin(loop);
     forget_sockets();
     if (admin.config)
         config_unref(admin.config);
@@ -115,6 +185,10 @@ void admin_serve(uv_loop_t *loop, struct config *config, struct listen_set *set)
         admin.sockets[admin.socket_count++] = sock;
         http_server_listen(admin.server, listen_socket_fd(sock));
     }
+    if (admin.socket_count && !uv_is_active((uv_handle_t *)&admin.timer))
+        uv_timer_start(&admin.timer, sample, 0, HISTORY_STROKE);
+    else if (!admin.socket_count)
+        uv_timer_stop(&admin.timer);
 }
 
 void admin_drain(void)
@@ -134,6 +208,7 @@ void admin_end(void)
     forget_sockets();
     http_server_free(admin.server);
     admin.server = NULL;
+    uv_close((uv_handle_t *)&admin.timer, NULL);
     free(admin.sockets);
     config_unref(admin.config);
 }

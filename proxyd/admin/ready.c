@@ -11,6 +11,8 @@ static void add_reason(struct buf *reasons, const struct config_service *service
                        const char *why)
 {
     char line[WHY + 100];
+    if (!reasons)
+        return;
     int n = snprintf(line, sizeof line, "%s: %s%s", service->name, about, why);
     for (int i = 0; i < n && line[i]; i++)
         if ((unsigned char)line[i] < ' ')

@@ -7,7 +7,8 @@
 
 #include "config.h"
 
-/* Whether SERVICE is ready. If not, REASONS gets a line for each thing that is missing. */
+/* Whether SERVICE is ready. If not, REASONS (or NULL) gets a line for each thing that is missing.
+ */
 bool ready_service(const struct config_service *service, struct buf *reasons);
 
 #endif

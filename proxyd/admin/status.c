@@ -3,11 +3,13 @@
  * The status as JSON: see status.h. */
 #include "admin/status.h"
 
+#include "admin/ready.h"
 #include "admin/text.h"
 #include "client.h"
 #include "crew.h"
 #include "hold.h"
 #include "node.h"
+#include "recent.h"
 #include "stats.h"
 #include "trace.h"
 #include "version.h"
@@ -28,10 +30,10 @@ static json_t *service_json(const struct config_service *service)
         json_object_set_new(logins, stats_login_word(i), number(counts.logins[i]));
     for (int i = 0; i < STATS_CONNECTIONS; i++)
         json_object_set_new(connections, stats_connection_word(i), number(counts.connections[i]));
-    return json_pack("{s:o,s:s,s:o,s:o,s:o,s:o,s:o}", "service", text_json(service->name),
-                     "protocol", service->protocol->name, "sessions", number(counts.sessions),
-                     "connections", connections, "logins", logins, "bytes_in",
-                     number(counts.bytes[STATS_FROM_CLIENT]), "bytes_out",
+    return json_pack("{s:o,s:s,s:b,s:o,s:o,s:o,s:o,s:o}", "service", text_json(service->name),
+                     "protocol", service->protocol->name, "ready", ready_service(service, NULL),
+                     "sessions", number(counts.sessions), "connections", connections, "logins",
+                     logins, "bytes_in", number(counts.bytes[STATS_FROM_CLIENT]), "bytes_out",
                      number(counts.bytes[STATS_TO_CLIENT]));
 }
 
@@ -64,14 +66,16 @@ static json_t *nodes_json(void)
     return list;
 }
 
-static json_t *map_json(const struct map *map)
+static json_t *map_json(struct map *map)
 {
     static const char *const results[STATS_MAP_RESULTS] = {[MAP_FOUND] = "found",
                                                            [MAP_NOT_FOUND] = "not_found",
                                                            [MAP_AMBIGUOUS] = "ambiguous",
                                                            [MAP_TEMPORARY] = "temporary_failure"};
     struct stats_map_counts counts;
-    json_t *object = json_pack("{s:o,s:s}", "map", text_json(map->name), "type", map->kind->type);
+    char why[400];
+    json_t *object = json_pack("{s:o,s:s,s:b}", "map", text_json(map->name), "type",
+                               map->kind->type, "up", map_answers(map, why, sizeof why));
     stats_map_sum(map->stats, &counts);
     for (int i = 0; i < STATS_MAP_RESULTS; i++)
         json_object_set_new(object, results[i], number(counts.lookups[i]));
@@ -86,6 +90,18 @@ static json_t *maps_json(const struct config *config)
     return list;
 }
 
+static json_t *servers_json(struct directory *directory)
+{
+    json_t *list = json_array();
+    struct directory_server server;
+    for (size_t i = 0; i < directory_settings(directory)->servers.count; i++) {
+        directory_server(directory, i, &server);
+        json_array_append_new(list, json_pack("{s:o,s:b,s:o}", "url", text_json(server.url), "up",
+                                              server.well, "trouble", text_json(server.trouble)));
+    }
+    return list;
+}
+
 static json_t *directories_json(const struct config *config)
 {
     struct directory_counters counters;
@@ -94,11 +110,38 @@ static json_t *directories_json(const struct config *config)
         directory_count(config->directories[i], &counters);
         json_array_append_new(
             list,
-            json_pack("{s:o,s:o,s:o,s:o,s:o,s:o}", "directory", text_json(config->ldap[i].name),
-                      "cached", number(counters.cached), "hits", number(counters.hits), "searches",
+            json_pack("{s:o,s:o,s:o,s:o,s:o,s:o,s:o}", "directory", text_json(config->ldap[i].name),
+                      "servers", servers_json(config->directories[i]), "cached",
+                      number(counters.cached), "hits", number(counters.hits), "searches",
                       number(counters.searches), "binds", number(counters.binds), "failures",
                       number(counters.failures)));
     }
+    return list;
+}
+
+static json_t *talkers_json(void)
+{
+    struct recent_talker talkers[RECENT_TALKERS];
+    size_t count = recent_talkers(talkers);
+    json_t *list = json_array();
+    for (size_t i = 0; i < count; i++)
+        json_array_append_new(list, json_pack("{s:o,s:o}", "login", text_json(talkers[i].login),
+                                              "bytes_per_second", number(talkers[i].bytes)));
+    return list;
+}
+
+static json_t *failures_json(void)
+{
+    struct recent_failure failures[RECENT_FAILURES];
+    size_t count = recent_failures(failures);
+    json_t *list = json_array();
+    for (size_t i = 0; i < count; i++)
+        json_array_append_new(
+            list,
+            json_pack("{s:o,s:o,s:o,s:o,s:o,s:o}", "time", number(failures[i].when), "service",
+                      text_json(failures[i].service), "login", text_json(failures[i].login),
+                      "client", text_json(failures[i].client), "reason",
+                      text_json(failures[i].reason), "session", text_json(failures[i].session)));
     return list;
 }
 
@@ -115,11 +158,11 @@ static json_t *names_json(struct names names)
 json_t *status_json(const struct config *config, double seconds)
 {
     struct worker *workers[CREW_MAX];
-    return json_pack("{s:s,s:i,s:f,s:I,s:I,s:I,s:o,s:o,s:o,s:o,s:o,s:o}", "version", VERSION, "pid",
-                     (int)getpid(), "seconds", seconds, "workers",
-                     (json_int_t)crew_workers(workers), "sessions", (json_int_t)client_total(),
-                     "traces", (json_int_t)trace_count, "services", services_json(config), "nodes",
-                     nodes_json(), "maps", maps_json(config), "directories",
-                     directories_json(config), "drained", names_json(node_drained()), "held",
-                     names_json(hold_list()));
+    return json_pack(
+        "{s:s,s:i,s:f,s:I,s:I,s:I,s:o,s:o,s:o,s:o,s:o,s:o,s:o,s:o}", "version", VERSION, "pid",
+        (int)getpid(), "seconds", seconds, "workers", (json_int_t)crew_workers(workers), "sessions",
+        (json_int_t)client_total(), "traces", (json_int_t)trace_count, "services",
+        services_json(config), "nodes", nodes_json(), "maps", maps_json(config), "directories",
+        directories_json(config), "drained", names_json(node_drained()), "held",
+        names_json(hold_list()), "talkers", talkers_json(), "failures", failures_json());
 }
