@@ -65,6 +65,7 @@ struct session {
     struct client client;
     struct stream node;
     struct splice up, down; /* client to node, node to client */
+    struct turn turn;       /* of these two, once there is no login any more */
     enum session_state state;
     bool half_closed; /* one side has ended; the client's `reason` says which */
     struct node_ticket ticket;
@@ -211,12 +212,18 @@ static enum session_state end_now(struct session *s)
     return SESSION_END;
 }
 
+/* Whether the client waits for nothing that the node is about. */
+static bool is_at_rest(const struct session *s)
+{
+    return turn_is_over(&s->turn) && !s->down.pipe && !stream_pending(&s->client.stream);
+}
+
 /* Whether words of ours would cut nothing in two. */
 static bool at_boundary(const struct session *s)
 {
     if (s->login)
         return s->state != SESSION_ARRIVE && s->state != SESSION_TLS;
-    return s->down.at_line_end && !stream_pending(&s->client.stream);
+    return turn_is_between(&s->turn) && !s->down.pipe && !stream_pending(&s->client.stream);
 }
 
 /* Sends what the front has answered. */
@@ -529,10 +536,16 @@ static bool is_gone(struct session *s)
     return st->gone || st->failed;
 }
 
+static enum session_state left(struct session *s, const char *when)
+{
+    bool closed = s->client.stream.hung_up && s->login->pulsed;
+    return session_end(s, closed ? REASON_CLIENT_CLOSED : REASON_CLIENT_LOST, when);
+}
+
 static enum session_state do_hold(struct session *s)
 {
     if (is_gone(s))
-        return session_end(s, REASON_CLIENT_LOST, "while the mailbox was on hold");
+        return left(s, "while the mailbox was on hold");
     if (!client_timed_out(&s->client))
         return SESSION_HOLD;
     if (s->client.worker->now >= wait_end(s))
@@ -603,7 +616,7 @@ static enum session_state do_wait(struct session *s)
     if (s->ticket.state == TICKET_GRANTED)
         return hold_has(s->login->route.email) ? hold(s) : start_link(s);
     if (is_gone(s))
-        return session_end(s, REASON_CLIENT_LOST, "while waiting for the node");
+        return left(s, "while waiting for the node");
     if (!client_timed_out(&s->client))
         return SESSION_WAIT;
     if (s->client.worker->now >= wait_end(s)) {
@@ -617,6 +630,33 @@ static enum session_state do_wait(struct session *s)
     return SESSION_WAIT;
 }
 
+static void asked(struct splice *up, struct str piece)
+{
+    struct session *s = OUTER(up, session, up);
+    if (piece.p)
+        s->client.service->protocol->asked(&s->turn, piece);
+    else
+        turn_asked_unseen(&s->turn);
+}
+
+static void told(struct splice *down, struct str piece)
+{
+    struct session *s = OUTER(down, session, down);
+    if (piece.p)
+        s->client.service->protocol->told(&s->turn, piece);
+    else
+        turn_told_unseen(&s->turn);
+}
+
+/* Passes on what one side has said already. */
+static void pass_on(struct splice *way, struct stream *to, struct str piece)
+{
+    way->bytes = piece.n;
+    if (piece.n)
+        way->seen(way, piece);
+    stream_write(to, piece.p, piece.n);
+}
+
 /* The node has let him in: each side gets what the other has said already, and the rest is carried.
  */
 static enum session_state logged_in(struct session *s)
@@ -625,11 +665,11 @@ static enum session_state logged_in(struct session *s)
     struct str from_client = buf_str(&l->in), from_node = buf_str(&l->link.in);
     s->client.service->protocol->answer(&l->front, VERDICT_OK, &l->link.back, &l->out);
     say(s);
-    stream_write(&s->client.stream, from_node.p, from_node.n);
-    stream_write(&s->node, from_client.p, from_client.n);
-    s->up.bytes = from_client.n;
-    s->down.bytes = from_node.n;
-    s->down.at_line_end = from_node.n == 0 || from_node.p[from_node.n - 1] == '\n';
+    turn_start(&s->turn);
+    s->up.seen = asked;
+    s->down.seen = told;
+    pass_on(&s->down, &s->client.stream, from_node);
+    pass_on(&s->up, &s->node, from_client);
     s->active = s->client.worker->now;
     log_login(s, true, NULL);
     trace_carried(&s->client, 0, 0);
@@ -716,7 +756,7 @@ static enum session_state do_carry(struct session *s)
     }
     if (up == SPLICE_ENDED && down == SPLICE_ENDED)
         return session_end(s, s->client.reason, NULL);
-    if (s->client.stopping && (at_boundary(s) || !client_may_go_on(&s->client)))
+    if (s->client.stopping && (is_at_rest(s) || !client_may_go_on(&s->client)))
         return session_end(s, s->client.stop_reason, NULL);
     if (down == SPLICE_ENDED)
         node_leave(&s->ticket); /* the node has done with it, whatever the client still does */

@@ -111,7 +111,7 @@ static ssize_t move_spliced(struct splice *s, struct stream *from)
     ssize_t n = splice(from->fd, NULL, p->write, NULL, p->size, SPLICE_F_MOVE | SPLICE_F_NONBLOCK);
     if (n > 0) {
         p->held = (size_t)n;
-        s->at_line_end = false;
+        s->seen(s, (struct str){NULL, p->held});
         s->bulk = n >= CHUNK_MIN;
         return n;
     }
@@ -140,7 +140,7 @@ static ssize_t move_copied(struct splice *s, struct stream *from, struct stream 
     s->bulk = n == s->chunk;
     if (n == 0)
         return got;
-    s->at_line_end = w->scratch[n - 1] == '\n';
+    s->seen(s, (struct str){w->scratch, n});
     if (!stream_write(to, w->scratch, n))
         return STREAM_FAILED;
     if (s->bulk && s->chunk < CHUNK_MAX)

@@ -16,13 +16,14 @@ struct pipe;
  */
 enum { SPLICE_PIPES_MAX = 96 };
 
-/* One direction of a carried connection; all zero at the start. */
+/* One direction of a carried connection; all zero but for `seen` at the start. */
 struct splice {
     uint64_t bytes;    /* read from the source so far */
     struct pipe *pipe; /* NULL, or it holds bytes */
     uint32_t chunk;    /* how much is read at once: grows with a bulk, shrinks with a slow peer */
     bool bulk;         /* the last reads were full ones */
-    bool at_line_end;  /* the last byte passed on is known, and a line feed */
+    /* Shown every piece before it is passed on; p is NULL where it passes unseen. */
+    void (*seen)(struct splice *s, struct str piece);
 };
 
 enum splice_result {

@@ -13,6 +13,7 @@
 #include "auth/sasl.h"
 #include "base/addr.h"
 #include "base/buf.h"
+#include "proto/turn.h"
 
 enum {
     PROTO_IN_MAX = 16 * 1024,      /* bytes of input kept before the login, on either side */
@@ -161,6 +162,9 @@ struct protocol {
 
     /* Takes what the node says from IN, answers in OUT. The first call may have no input at all. */
     enum back_want (*back_read)(struct back *b, struct buf *in, struct buf *out);
+    /* After the login: PIECE (not empty) goes to the node, comes from it; see turn.h. */
+    void (*asked)(struct turn *t, struct str piece);
+    void (*told)(struct turn *t, struct str piece);
     /* Whether a client may be told before the login that a node announced WORD. */
     bool (*announce)(struct str word);
 };

@@ -23,6 +23,8 @@ static const struct protocol imap = {
     .answer = imap_answer,
     .goodbye = imap_goodbye,
     .back_read = imap_back_read,
+    .asked = turn_imap_asked,
+    .told = turn_imap_told,
     .announce = imap_announce,
 };
 
@@ -37,6 +39,8 @@ static const struct protocol pop3 = {
     .answer = pop3_answer,
     .goodbye = pop3_goodbye,
     .back_read = pop3_back_read,
+    .asked = turn_pop3_asked,
+    .told = turn_pop3_told,
     .announce = pop3_announce,
 };
 
@@ -52,6 +56,8 @@ static const struct protocol submission = {
     .answer = smtp_answer,
     .goodbye = smtp_goodbye,
     .back_read = smtp_back_read,
+    .asked = turn_smtp_asked,
+    .told = turn_smtp_told,
     .announce = smtp_announce,
 };
 
@@ -77,6 +83,8 @@ static const struct protocol sieve = {
     .answer = sieve_answer,
     .goodbye = sieve_goodbye,
     .back_read = sieve_back_read,
+    .asked = turn_sieve_asked,
+    .told = turn_sieve_told,
     .announce = sieve_announce,
 };
 

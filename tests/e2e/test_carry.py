@@ -2,6 +2,7 @@
 """After the login: bytes both ways, many or few, until one side or the clock ends it."""
 import hashlib
 import os
+import signal
 import socket
 import ssl
 import struct
@@ -259,6 +260,42 @@ class Carry(Case):
         client.expect('* 1 FETCH (BODY {1000}')
         client.drain()
         self.assertEqual(client.pending, b'half a message')
+
+    def test_no_word_of_ours_where_an_answer_may_go_on(self):
+        """Each of them has paused at the end of a line."""
+        for name, command, words in (('imap', 'b FETCH 1 BODY[]', '* 1 FETCH (BODY[] {1000}\r\n* OK half\r\n'),
+                                     ('imap', 'b IDLE', '+ go\r\n* 1 FETCH (BODY[] {9}\r\n'),
+                                     ('pop3', 'RETR 1', '+OK\r\n-ERR in a mail\r\n')):
+            with self.subTest(words):
+                client, wire, p = self.ended_by_term(name, command, words)
+                client.drain()
+                self.assertEqual(client.pending.decode(), words)
+
+    def test_last_words_between_two_answers(self):
+        for name, command, words in (('imap', 'b FETCH 1 BODY[]', '* 1 FETCH (BODY[] {4}\r\nhi\r\n)\r\nb OK done\r\n'),
+                                     ('imap', 'b IDLE', '+ go\r\n* 3 EXISTS\r\n'),
+                                     ('imap', 'b NOOP', ''),
+                                     ('pop3', 'RETR 1', '+OK\r\nhi\r\n.\r\n'),
+                                     ('pop3', 'DELE 9', '-ERR no such\r\n')):
+            with self.subTest(words):
+                client, wire, p = self.ended_by_term(name, command, words)
+                self.assertEqual(client.read(len(words)).decode(), words)
+                client.expect('* BYE Server is shutting down, try again' if name == 'imap' else
+                              '-ERR Server is shutting down, try again')
+                client.expect_end()
+
+    def ended_by_term(self, name, command, words):
+        """A session that is ended after COMMAND has got WORDS of an answer."""
+        node = self.node()
+        p = self.proxyd(f'* {node.address}', global_={'shutdown_grace': '0s'})
+        client, wire = self.login(p, node, name)
+        client.say(command)
+        wire.expect(command)
+        wire.send(words.encode())
+        if words:
+            client.pending += client.sock.recv(len(words), socket.MSG_WAITALL)
+        p.signal(signal.SIGTERM)
+        return client, wire, p
 
     def test_login_timeout(self):
         p = self.proxyd(imap={'login_timeout': '400ms'}, pop3={'login_timeout': '400ms'})

@@ -118,13 +118,15 @@ class Drain(Move):
         """Who is in the middle of an answer gets it whole, for a while; who is kicked or held does not."""
         p = self.two_nodes(f'{BOB} node1\n* node2')
         client, wire = self.login(p, self.one)
+        client.say('b FETCH 1 BODY[]')
+        wire.expect('b FETCH 1 BODY[]')
         wire.send(b'* 1 FETCH (BODY[] {10}\r\n01234')
         client.expect('* 1 FETCH (BODY[] {10}')
         self.assertEqual(client.read(5), b'01234')
         self.assertEqual(p.ask('drain', 'node1', '--close')['closed'], 1)
         self.assertEqual(len(p.ask('sessions', '--user', BOB)['sessions']), 1)
-        wire.send(b'56789)\r\n')
-        client.expect('56789)', '* BYE Server is going into maintenance, try again')
+        wire.send(b'56789)\r\nb OK done\r\n')
+        client.expect('56789)', 'b OK done', '* BYE Server is going into maintenance, try again')
         client.expect_end()
         for order in (['kick', '--user', 'carol'], ['hold', 'dave']):
             client, wire = self.login(p, self.two, login=order[-1])
@@ -216,7 +218,7 @@ class Hold(Move):
         client.say(f'a LOGIN {BOB} {PASSWORD}')
         wire = self.one.accept()  # and says nothing
         self.assertEqual(p.ask('hold', BOB)['closed'], 1)
-        client.expect('* BYE ...')
+        client.expect('a NO [UNAVAILABLE] ...', '* BYE ...')
         wire.expect_end()
 
     def test_failover_is_held_too(self):
@@ -245,7 +247,7 @@ class Hold(Move):
         p.order('hold', BOB)
         client = self.waiting(p, state='held')
         p.stop()
-        client.expect('* BYE ...')
+        client.expect('a NO [UNAVAILABLE] ...', '* BYE ...')
 
 
 class OverADirectory(DirectoryCase):
