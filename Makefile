@@ -6,6 +6,7 @@
 #   make unit talk fuzz the parts of it that need no servers
 #   make bench          what a login, a round trip and a MiB take, beside nginx where it is installed
 #   make install        below $(DESTDIR)$(PREFIX)
+#   make deb            the Debian package, into build/deb
 #   make format         clang-format for all C files
 
 PREFIX ?= /usr/local
@@ -173,12 +174,15 @@ install: all
 	for f in conf.d/*.yaml; do t=$(DESTDIR)$(SYSCONFDIR)/proxyd/$$f; \
 		test -e $$t || install -m 644 $$f $$t; done
 
+deb:
+	scripts/deb
+
 format:
 	clang-format -i $(ALL_C)
 
 clean:
 	rm -rf build
 
-.PHONY: all unit talk fuzz check bench format install clean
+.PHONY: all unit talk fuzz check bench format install deb clean
 .SECONDARY:
--include $(shell find build -name '*.d' 2>/dev/null)
+-include $(shell find build -name '*.d' -type f 2>/dev/null)
