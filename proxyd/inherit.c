@@ -7,6 +7,7 @@
 #include "hold.h"
 #include "net/tls.h"
 #include "node.h"
+#include "web/cookie.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -84,6 +85,8 @@ static void take_line(struct str line, struct listen_set *set, struct names *dra
         names_add(held, text);
     else if (str_is(word, INHERIT_TICKETS))
         tls_set_ticket_key(value);
+    else if (str_is(word, INHERIT_COOKIES))
+        cookie_set_own_key(value);
     mem_wipe(text, sizeof text); /* of a word that is of a newer program too */
 }
 

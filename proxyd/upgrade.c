@@ -10,6 +10,7 @@
 #include "inherit.h"
 #include "net/tls.h"
 #include "node.h"
+#include "web/cookie.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -85,6 +86,8 @@ static size_t write_state(struct buf *out, const struct listen_set *set, const i
             buf_addf(out, "%s %d\n", INHERIT_SOCKET, fds[n++] = others[i]);
     buf_adds(out, INHERIT_TICKETS " ");
     tls_add_ticket_key(out);
+    buf_adds(out, "\n" INHERIT_COOKIES " ");
+    cookie_add_own_key(out);
     buf_adds(out, "\n");
     add_names(out, INHERIT_DRAINED, node_drained());
     add_names(out, INHERIT_HOLD, hold_list());

@@ -129,14 +129,15 @@ struct cookie_keys *cookie_keys_new(const char *text, const char **wrong, unsign
 }
 
 static struct cookie_keys *own;
+static unsigned char own_bytes[COOKIE_KEY];
+static bool own_set; /* by the process before */
 
 static void make_own(void)
 {
-    unsigned char bytes[COOKIE_KEY];
     own = keys_empty();
-    chance(bytes, sizeof bytes);
-    add_key(own, bytes);
-    mem_wipe(bytes, sizeof bytes);
+    if (!own_set)
+        chance(own_bytes, sizeof own_bytes);
+    add_key(own, own_bytes);
 }
 
 struct cookie_keys *cookie_keys_own(void)
@@ -144,6 +145,24 @@ struct cookie_keys *cookie_keys_own(void)
     static pthread_once_t once = PTHREAD_ONCE_INIT;
     pthread_once(&once, make_own);
     return own;
+}
+
+void cookie_add_own_key(struct buf *out)
+{
+    cookie_keys_own();
+    char *room = buf_room(out, (uint32_t)base64_size(sizeof own_bytes));
+    if (room)
+        buf_added(out, (uint32_t)base64_encode(room, own_bytes, sizeof own_bytes));
+}
+
+void cookie_set_own_key(struct str base64)
+{
+    unsigned char bytes[(COOKIE_KEY + 2) / 3 * 3];
+    own_set = base64.n == base64_size(sizeof own_bytes) &&
+              base64_decode(bytes, base64) == sizeof own_bytes;
+    if (own_set)
+        memcpy(own_bytes, bytes, sizeof own_bytes);
+    mem_wipe(bytes, sizeof bytes);
 }
 
 void cookie_keys_free(struct cookie_keys *keys)

@@ -8,6 +8,7 @@
 #ifndef WEB_COOKIE_H
 #define WEB_COOKIE_H
 
+#include "base/buf.h"
 #include "base/str.h"
 
 enum {
@@ -30,6 +31,11 @@ struct cookie_keys *cookie_keys_new(const char *text, const char **wrong, unsign
 /* The key of this process, which is made by chance when it is first asked for, and lives as long as
  * the process. */
 struct cookie_keys *cookie_keys_own(void);
+
+/* Appends that key, in base64, to OUT for a process to come; takes that of a process before
+ * (anything else is ignored). Before there are threads. */
+void cookie_add_own_key(struct buf *out);
+void cookie_set_own_key(struct str base64);
 
 /* Wipes and frees KEYS, but not those of the process. NULL is allowed. */
 void cookie_keys_free(struct cookie_keys *keys);
