@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: ISC
 """The admin listener: health as load balancers ask for it, and metrics, with real directories and nodes
 that come and go."""
+import json
 import os
+import re
 import shutil
 import signal
 import socket
@@ -12,7 +14,7 @@ from case import Case, start
 from directory import Slapd
 from directory_case import DirectoryCase
 from metrics import fetch, metrics
-from proxyd import BINARY, PASSWORD, WRONG, merge
+from proxyd import BINARY, PASSWORD, ROOT, WRONG, merge
 from wire import PATIENCE, free_port
 
 LONG = 3 * PATIENCE  # a directory that is silent is waited for, and left alone for a while
@@ -295,3 +297,56 @@ class Counting(Admin, Case):
         self.assertEqual(response.text.count('\nproxyd_backend_active{'), 2000)
         print(f'# metrics of 1,000 nodes of two services, {len(response.text)} bytes: {min(took) * 1000:.1f} ms')
         self.assertLess(min(took), 0.25)  # 10 ms on a machine that has nothing else to do
+
+
+class Monitoring(Admin, DirectoryCase):
+    """The dashboard and the alerts of scripts/monitoring name what there is, and are understood."""
+    FOLDER = os.path.join(ROOT, 'scripts', 'monitoring')
+    OTHERS = {'up', 'vector'}
+
+    def names(self):
+        """All metrics that proxyd has, of every kind of service."""
+        mail = {'listeners': [{'address': f'127.0.0.1:{free_port()}'}], 'maps': ['staff'],
+                'domains': ['example.org'], 'backend': {'port': 1}}
+        self.over_ldap(sections=self.with_admin({'services': {'smtp': mail}}))
+        return metrics(self.port)
+
+    def expressions(self):
+        with open(os.path.join(self.FOLDER, 'grafana-dashboard.json')) as file:
+            dashboard = json.load(file)
+        for panel in dashboard['panels']:
+            for target in panel.get('targets', ()):
+                yield panel['title'], re.sub(r'\$__rate_interval', '5m', target['expr'])
+        with open(os.path.join(self.FOLDER, 'alert-rules.yaml')) as file:
+            for found in re.finditer(r'expr: (\|\n(?: {10}.*\n)+|.*\n)', file.read()):
+                yield found[0].split('\n')[0], found[1].removeprefix('|')
+
+    def test_every_metric_that_they_name_exists(self):
+        found = self.names()
+        known = found.names() | set(found.types)
+        named = set()
+        for where, expression in self.expressions():
+            words = re.findall(r'\b(?:proxyd|process)_\w+', expression)
+            self.assertTrue(words or 'up{' in expression, where)
+            named.update(words)
+            # http requests have no sample before the first one
+            self.assertLessEqual(set(words) - known, {'proxyd_http_requests_total'} & set(found.types), where)
+            for name, label in re.findall(r'((?:proxyd)_\w+)\{[^}]*?(\w+)=~?"(?!\$)', expression):
+                labels = {key for sample, pairs in found if sample == name for key in dict(pairs)}
+                self.assertTrue(label in labels, f'{where}: {name} has no label {label}')
+        for family in found.types:  # and what there is, somebody looks at
+            if family.startswith('proxyd_'):
+                self.assertTrue(any(name.startswith(family) for name in named) or family in (
+                    'proxyd_build_info', 'proxyd_backend_places'), f'nobody looks at {family}')
+
+    def test_promtool_understands_them(self):
+        rules = os.path.join(self.FOLDER, 'alert-rules.yaml')
+        done = subprocess.run(['promtool', 'check', 'rules', rules], capture_output=True, text=True)
+        self.assertEqual(done.returncode, 0, done.stdout + done.stderr)
+        path = os.path.join(self.folder, 'dashboard.yaml')
+        with open(path, 'w') as file:
+            json.dump({'groups': [{'name': 'dashboard', 'rules': [
+                {'record': f'panel{i}', 'expr': expression} for i, (_, expression) in enumerate(self.expressions())]}]},
+                file)
+        done = subprocess.run(['promtool', 'check', 'rules', path], capture_output=True, text=True)
+        self.assertEqual(done.returncode, 0, done.stdout + done.stderr)
