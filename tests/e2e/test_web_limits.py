@@ -98,7 +98,7 @@ class Refusals(WebCase):
         self.assertEqual(len(Message(wire).body()), 4096)
         self.answer(wire)
         self.assertEqual(Message(client).status, 200)
-        self.refused(p, f'{POST}Transfer-Encoding: chunked\r\n\r\n800\r\n{large}', 413)
+        self.refused(p, f'{POST}Transfer-Encoding: chunked\r\n\r\nbb8\r\n{large}', 413)
         wire.drain()
 
     def test_slow_senders(self):
