@@ -80,7 +80,7 @@ static size_t header_size(void)
 void pool_init(struct pool *pool, size_t size)
 {
     assert(size <= 16000);
-    *pool = (struct pool){.block = (size + 15) & ~(size_t)15};
+    *pool = (struct pool){.block = (size + 15) & ~(size_t)15, .keep = 1};
 }
 
 static struct chunk *chunk_map(struct pool *pool)
@@ -148,7 +148,7 @@ void pool_put(struct pool *pool, void *block)
         partly_add(pool, c);
     if (c->used > 0)
         return;
-    if (pool->idle_chunks > 0) {
+    if (pool->idle_chunks >= pool->keep) {
         partly_remove(pool, c);
         munmap(c, CHUNK);
     } else {

@@ -24,9 +24,10 @@ void mem_wipe(void *p, size_t size);
 
 /* Blocks of one size, for one thread. They come from chunks of pages of their own, so that a
  * burst leaves no holes between longer-lived memory; a chunk whose blocks are all free goes back
- * to the system (one is kept). */
+ * to the system (`keep` of them, at first one, are kept). */
 struct pool {
     size_t block;         /* bytes of one block, set once */
+    unsigned keep;        /* chunks without any block in use that are kept */
     struct chunk *partly; /* chunks that have a free block */
     unsigned idle_chunks; /* of these: without any block in use */
 };
@@ -40,7 +41,7 @@ void *pool_get(struct pool *pool);
 /* Wipes BLOCK, which came from POOL, and takes it back. */
 void pool_put(struct pool *pool, void *block);
 
-/* Gives the last kept chunk back. Every block must have been returned. */
+/* Gives the kept chunks back. Every block must have been returned. */
 void pool_free(struct pool *pool);
 
 #endif

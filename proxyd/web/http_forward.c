@@ -3,14 +3,49 @@
  * Heads written anew: see http_forward.h. */
 #include "web/http_forward.h"
 
-#define ADD(out, literal) buf_add(out, literal, sizeof(literal) - 1)
+enum { EXTRA = 1024 }; /* bytes of a head that are neither the peer's nor the caller's, at most */
 
-static void add(struct buf *out, struct str a)
+/* Where a head is being written: memory that was reserved for all of it. */
+struct out {
+    char *start, *p, *end;
+    bool full;
+};
+
+static inline void put(struct out *out, const char *p, size_t n)
 {
-    buf_add(out, a.p, a.n);
+    if ((size_t)(out->end - out->p) < n) {
+        out->full = true;
+        return;
+    }
+    memcpy(out->p, p, n);
+    out->p += n;
 }
 
-static void add_field(struct buf *out, struct str name, struct str value)
+#define ADD(out, literal) put(out, literal, sizeof(literal) - 1)
+
+static void add(struct out *out, struct str a)
+{
+    put(out, a.p, a.n);
+}
+
+/* Twice what the fields of H take, and EXTRA bytes, are enough for all that is made of it. */
+static struct out begin(struct buf *buf, const struct http_head *h, size_t extra)
+{
+    size_t n = extra + 2 * (h->method.n + h->target.n + h->host.n + h->reason.n);
+    for (size_t i = 0; i < h->field_count; i++)
+        n += 2 * (h->fields[i].name.n + h->fields[i].value.n + 4);
+    char *p = buf_room(buf, (uint32_t)n);
+    return (struct out){p, p, p ? p + n : p, p == NULL};
+}
+
+static bool end(struct buf *buf, const struct out *out)
+{
+    if (!out->full)
+        buf_added(buf, (uint32_t)(out->p - out->start));
+    return !out->full;
+}
+
+static void add_field(struct out *out, struct str name, struct str value)
 {
     add(out, name);
     ADD(out, ": ");
@@ -18,22 +53,22 @@ static void add_field(struct buf *out, struct str name, struct str value)
     ADD(out, "\r\n");
 }
 
-static void add_text(struct buf *out, const char *name, const char *value)
+static void add_text(struct out *out, const char *name, const char *value)
 {
     if (value)
         add_field(out, str_of(name), str_of(value));
 }
 
-static void add_number(struct buf *out, uint64_t n)
+static void add_number(struct out *out, uint64_t n)
 {
     char text[20], *p = text + sizeof text;
     do
         *--p = (char)('0' + n % 10);
     while (n /= 10);
-    buf_add(out, p, (size_t)(text + sizeof text - p));
+    put(out, p, (size_t)(text + sizeof text - p));
 }
 
-static void add_length(struct buf *out, uint64_t length)
+static void add_length(struct out *out, uint64_t length)
 {
     ADD(out, "Content-Length: ");
     add_number(out, length);
@@ -62,7 +97,7 @@ static bool is_cookie(struct str pair, struct str name)
 /* ---- requests ---- */
 
 /* The client's cookies without the one called NAME. */
-static void add_cookies(struct buf *out, struct str pairs, struct str name)
+static void add_cookies(struct out *out, struct str pairs, struct str name)
 {
     bool any = false;
     while (pairs.n) {
@@ -81,7 +116,7 @@ static void add_cookies(struct buf *out, struct str pairs, struct str name)
 }
 
 /* The elements of all fields of that kind, a comma behind each, where they are believed. */
-static void add_before(struct buf *out, const struct http_head *h, enum http_field_id id)
+static void add_before(struct out *out, const struct http_head *h, enum http_field_id id)
 {
     for (size_t i = 0; i < h->field_count; i++)
         if (h->fields[i].id == id && h->fields[i].value.n && !h->fields[i].nominated) {
@@ -98,9 +133,9 @@ static struct str believed(const struct http_head *h, bool trusted, enum http_fi
     return f && f->value.n && !f->nominated ? f->value : or ;
 }
 
-/* X-Forwarded-* and Forwarded (RFC 7239). Returns where in OUT the outside's host stands. */
-static size_t add_forwarded(struct buf *out, const struct http_head *h,
-                            const struct http_request_setup *setup, struct http_outside *outside)
+/* X-Forwarded-* and Forwarded (RFC 7239). */
+static void add_forwarded(struct out *out, const struct http_head *h,
+                          const struct http_request_setup *setup, struct http_outside *outside)
 {
     struct str own = str_of(setup->tls ? "https" : "http");
     struct str client = str_of(setup->client ? setup->client : "unknown");
@@ -116,14 +151,13 @@ static size_t add_forwarded(struct buf *out, const struct http_head *h,
     ADD(out, "\r\n");
     if (host.n)
         add_field(out, str_of("X-Forwarded-Host"), host);
-    *outside = (struct http_outside){{NULL, host.n}, str_is(proto, "https")};
-    size_t at = buf_len(out) - host.n - 2;
+    *outside = (struct http_outside){{out->p - host.n - 2, host.n}, str_is(proto, "https")};
     ADD(out, "Forwarded: ");
     if (setup->trusted)
         add_before(out, h, HTTP_FIELD_FORWARDED);
-    buf_add(out, quoted ? "for=\"[" : "for=", quoted ? 6 : 4);
+    put(out, quoted ? "for=\"[" : "for=", quoted ? 6 : 4);
     add(out, client);
-    buf_add(out, "]\";proto=", quoted ? 9 : 0);
+    put(out, "]\";proto=", quoted ? 9 : 0);
     if (!quoted)
         ADD(out, ";proto=");
     add(out, own);
@@ -133,11 +167,10 @@ static size_t add_forwarded(struct buf *out, const struct http_head *h,
         ADD(out, "\"");
     }
     ADD(out, "\r\n");
-    return at;
 }
 
 /* The client's fields that the node is to see. */
-static void add_request_field(struct buf *out, const struct http_field *f,
+static void add_request_field(struct out *out, const struct http_field *f,
                               const struct http_request_setup *setup)
 {
     switch (f->id) {
@@ -170,9 +203,10 @@ static void add_request_field(struct buf *out, const struct http_field *f,
     }
 }
 
-bool http_forward_request(struct buf *out, const struct http_head *h,
+bool http_forward_request(struct buf *buf, const struct http_head *h,
                           const struct http_request_setup *setup, struct http_outside *outside)
 {
+    struct out space = begin(buf, h, EXTRA + setup->credentials.n), *out = &space;
     add(out, h->method);
     ADD(out, " ");
     add(out, h->target);
@@ -181,7 +215,7 @@ bool http_forward_request(struct buf *out, const struct http_head *h,
     for (size_t i = 0; i < h->field_count; i++)
         if (!h->fields[i].nominated)
             add_request_field(out, &h->fields[i], setup);
-    size_t at = add_forwarded(out, h, setup, outside);
+    add_forwarded(out, h, setup, outside);
     add_text(out, "X-Request-ID", setup->id);
     add_text(out, "X-Webmail-Template", setup->template_name);
     add_text(out, "X-Webmail-Device", setup->device);
@@ -195,8 +229,7 @@ bool http_forward_request(struct buf *out, const struct http_head *h,
     else if (h->framing == HTTP_CHUNKED)
         ADD(out, "Transfer-Encoding: chunked\r\n");
     ADD(out, "\r\n");
-    outside->host.p = buf_str(out).p + at; /* now that it does not move any more */
-    return !out->full;
+    return end(buf, out);
 }
 
 /* ---- answers ---- */
@@ -225,7 +258,7 @@ static bool is_at(struct str authority, struct str host, uint16_t port, bool htt
 
 /* A place as the node names it, by its own name or with the scheme that it sees, becomes the same
  * place as it is called outside. */
-static void add_location(struct buf *out, const struct http_field *f,
+static void add_location(struct out *out, const struct http_field *f,
                          const struct http_answer_setup *setup)
 {
     const struct http_outside *outside = &setup->outside;
@@ -242,9 +275,9 @@ static void add_location(struct buf *out, const struct http_field *f,
         return;
     }
     add(out, f->name);
-    buf_adds(out, outside->https ? ": https://" : ": http://");
+    add(out, str_of(outside->https ? ": https://" : ": http://"));
     add(out, outside->host);
-    buf_add(out, rest.p + n, rest.n - n);
+    put(out, rest.p + n, rest.n - n);
     ADD(out, "\r\n");
 }
 
@@ -260,7 +293,7 @@ static bool covers(struct str domain, struct str host)
 }
 
 /* The node's cookie, without a domain that is not ours outside. */
-static void add_cookie(struct buf *out, const struct http_field *f,
+static void add_cookie(struct out *out, const struct http_field *f,
                        const struct http_answer_setup *setup)
 {
     struct str rest = f->value, host = without_port(setup->outside.host);
@@ -280,7 +313,7 @@ static void add_cookie(struct buf *out, const struct http_field *f,
     ADD(out, "\r\n");
 }
 
-static void add_answer_field(struct buf *out, const struct http_field *f,
+static void add_answer_field(struct out *out, const struct http_field *f,
                              const struct http_answer_setup *setup)
 {
     switch (f->id) {
@@ -301,7 +334,7 @@ static void add_answer_field(struct buf *out, const struct http_field *f,
     }
 }
 
-static void add_connection(struct buf *out, bool old, bool keep)
+static void add_connection(struct out *out, bool old, bool keep)
 {
     if (!keep)
         ADD(out, "Connection: close\r\n");
@@ -309,7 +342,7 @@ static void add_connection(struct buf *out, bool old, bool keep)
         ADD(out, "Connection: keep-alive\r\n");
 }
 
-static void add_status(struct buf *out, unsigned status, struct str reason)
+static void add_status(struct out *out, unsigned status, struct str reason)
 {
     ADD(out, "HTTP/1.1 ");
     add_number(out, status);
@@ -319,9 +352,11 @@ static void add_status(struct buf *out, unsigned status, struct str reason)
     ADD(out, "\r\n");
 }
 
-bool http_forward_answer(struct buf *out, const struct http_head *h,
+bool http_forward_answer(struct buf *buf, const struct http_head *h,
                          const struct http_answer_setup *setup)
 {
+    struct out space = begin(buf, h, EXTRA + setup->fields.n + 2 * setup->outside.host.n),
+               *out = &space;
     add_status(out, h->status, h->reason);
     for (size_t i = 0; i < h->field_count; i++)
         if (!h->fields[i].nominated)
@@ -340,27 +375,33 @@ bool http_forward_answer(struct buf *out, const struct http_head *h,
         add_connection(out, setup->old, setup->keep);
     }
     ADD(out, "\r\n");
-    return !out->full;
+    return end(buf, out);
 }
 
 /* ---- the rest ---- */
 
-bool http_forward_trailers(struct buf *out, struct str section)
+bool http_forward_trailers(struct buf *buf, struct str section)
 {
     struct http_head h;
+    h.field_count = 0;
+    h.method = h.target = h.host = h.reason = (struct str){NULL, 0};
     if (section.n && !http_head_trailers(&h, section))
         return false;
-    for (size_t i = 0; section.n && i < h.field_count; i++)
+    struct out space = begin(buf, &h, 2), *out = &space;
+    for (size_t i = 0; i < h.field_count; i++)
         if (h.fields[i].id == HTTP_FIELD_OTHER &&
             !memchr(h.fields[i].name.p, '_', h.fields[i].name.n))
             add_field(out, h.fields[i].name, h.fields[i].value);
     ADD(out, "\r\n");
-    return !out->full;
+    return end(buf, out);
 }
 
-bool http_forward_own(struct buf *out, unsigned status, struct str fields, size_t length,
+bool http_forward_own(struct buf *buf, unsigned status, struct str fields, size_t length,
                       const char *date, bool old, bool keep)
 {
+    size_t n = EXTRA + fields.n;
+    char *p = buf_room(buf, (uint32_t)n);
+    struct out space = {p, p, p ? p + n : p, p == NULL}, *out = &space;
     add_status(out, status, str_of(http_status_words(status)));
     add_text(out, "Date", date);
     add(out, fields);
@@ -368,5 +409,5 @@ bool http_forward_own(struct buf *out, unsigned status, struct str fields, size_
         add_length(out, length);
     add_connection(out, old, keep);
     ADD(out, "\r\n");
-    return !out->full;
+    return end(buf, out);
 }

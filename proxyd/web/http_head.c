@@ -30,42 +30,47 @@ bool http_is_token(struct str text)
 
 /* ---- fields ---- */
 
+/* By length, and where each length begins. */
 static const struct {
     struct str name;
     enum http_field_id id;
 } names[] = {
+    {STR("te"), HTTP_FIELD_HOP},
+    {STR("host"), HTTP_FIELD_HOST},
+    {STR("proxy"), HTTP_FIELD_OURS}, /* what a CGI would take for the variable HTTP_PROXY */
     {STR("accept"), HTTP_FIELD_ACCEPT},
-    {STR("authorization"), HTTP_FIELD_AUTHORIZATION},
-    {STR("connection"), HTTP_FIELD_CONNECTION},
-    {STR("content-length"), HTTP_FIELD_CONTENT_LENGTH},
-    {STR("content-type"), HTTP_FIELD_CONTENT_TYPE},
     {STR("cookie"), HTTP_FIELD_COOKIE},
     {STR("expect"), HTTP_FIELD_EXPECT},
-    {STR("forwarded"), HTTP_FIELD_FORWARDED},
-    {STR("host"), HTTP_FIELD_HOST},
-    {STR("http2-settings"), HTTP_FIELD_HOP},
-    {STR("if-modified-since"), HTTP_FIELD_IF_MODIFIED_SINCE},
-    {STR("if-none-match"), HTTP_FIELD_IF_NONE_MATCH},
-    {STR("keep-alive"), HTTP_FIELD_HOP},
+    {STR("upgrade"), HTTP_FIELD_UPGRADE},
     {STR("location"), HTTP_FIELD_LOCATION},
-    {STR("proxy"), HTTP_FIELD_OURS}, /* what a CGI would take for the variable HTTP_PROXY */
+    {STR("forwarded"), HTTP_FIELD_FORWARDED},
+    {STR("x-real-ip"), HTTP_FIELD_X_FORWARDED},
+    {STR("connection"), HTTP_FIELD_CONNECTION},
+    {STR("keep-alive"), HTTP_FIELD_HOP},
+    {STR("set-cookie"), HTTP_FIELD_SET_COOKIE},
+    {STR("user-agent"), HTTP_FIELD_USER_AGENT},
+    {STR("remote-user"), HTTP_FIELD_X_FORWARDED},
+    {STR("content-type"), HTTP_FIELD_CONTENT_TYPE},
+    {STR("x-request-id"), HTTP_FIELD_REQUEST_ID},
+    {STR("authorization"), HTTP_FIELD_AUTHORIZATION},
+    {STR("if-none-match"), HTTP_FIELD_IF_NONE_MATCH},
+    {STR("x-remote-user"), HTTP_FIELD_X_FORWARDED},
+    {STR("content-length"), HTTP_FIELD_CONTENT_LENGTH},
+    {STR("http2-settings"), HTTP_FIELD_HOP},
+    {STR("x-forwarded-for"), HTTP_FIELD_X_FORWARDED_FOR},
+    {STR("proxy-connection"), HTTP_FIELD_HOP},
+    {STR("www-authenticate"), HTTP_FIELD_WWW_AUTHENTICATE},
+    {STR("x-forwarded-host"), HTTP_FIELD_X_FORWARDED_HOST},
+    {STR("if-modified-since"), HTTP_FIELD_IF_MODIFIED_SINCE},
+    {STR("transfer-encoding"), HTTP_FIELD_TRANSFER_ENCODING},
+    {STR("x-forwarded-proto"), HTTP_FIELD_X_FORWARDED_PROTO},
     {STR("proxy-authenticate"), HTTP_FIELD_HOP},
     {STR("proxy-authorization"), HTTP_FIELD_HOP},
-    {STR("proxy-connection"), HTTP_FIELD_HOP},
-    {STR("remote-user"), HTTP_FIELD_X_FORWARDED},
-    {STR("set-cookie"), HTTP_FIELD_SET_COOKIE},
-    {STR("te"), HTTP_FIELD_HOP},
-    {STR("transfer-encoding"), HTTP_FIELD_TRANSFER_ENCODING},
-    {STR("upgrade"), HTTP_FIELD_UPGRADE},
-    {STR("user-agent"), HTTP_FIELD_USER_AGENT},
-    {STR("www-authenticate"), HTTP_FIELD_WWW_AUTHENTICATE},
-    {STR("x-forwarded-for"), HTTP_FIELD_X_FORWARDED_FOR},
-    {STR("x-forwarded-host"), HTTP_FIELD_X_FORWARDED_HOST},
-    {STR("x-forwarded-proto"), HTTP_FIELD_X_FORWARDED_PROTO},
-    {STR("x-real-ip"), HTTP_FIELD_X_FORWARDED},
-    {STR("x-remote-user"), HTTP_FIELD_X_FORWARDED},
-    {STR("x-request-id"), HTTP_FIELD_REQUEST_ID},
 };
+
+enum { NAME_MAX_LENGTH = 19 };
+static const unsigned char begins[NAME_MAX_LENGTH + 2] = {0,  0,  0,  1,  1,  2,  3,  6,  7,  8, 10,
+                                                          14, 15, 17, 20, 22, 23, 26, 29, 30, 31};
 
 /* By the first letters, where the whole name says nothing to us. */
 static const struct {
@@ -80,10 +85,11 @@ static const struct {
 static enum http_field_id field_id(struct str name)
 {
     char first = name.p[0] | 0x20;
-    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
-        if (names[i].name.n == name.n && names[i].name.p[0] == first &&
-            str_eq_nocase(names[i].name, name))
-            return names[i].id;
+    size_t at = name.n <= NAME_MAX_LENGTH ? begins[name.n] : 0;
+    size_t stop = name.n <= NAME_MAX_LENGTH ? begins[name.n + 1] : 0;
+    for (; at < stop; at++)
+        if (names[at].name.p[0] == first && str_eq_nocase(names[at].name, name))
+            return names[at].id;
     for (size_t i = 0; first == 'x' && i < sizeof families / sizeof *families; i++)
         if (str_starts(name, families[i].prefix))
             return families[i].id;
@@ -455,7 +461,7 @@ unsigned http_head_request(struct http_head *h, struct str head)
     size_t used;
     h->status = 0;
     h->field_count = 0;
-    h->method = h->target = h->host = (struct str){NULL, 0};
+    h->method = h->target = h->host = h->reason = (struct str){NULL, 0};
     if (head.n > 2 && head.p[0] == '\r')
         head = (struct str){head.p + 2, head.n - 2};
     if (!str_line(head, &line, &used))

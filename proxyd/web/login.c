@@ -34,7 +34,10 @@ void web_login_describe(struct web_request *r)
 
 static void copy(char *to, size_t size, struct str part)
 {
-    snprintf(to, size, "%.*s", (int)part.n, part.n ? part.p : "");
+    size_t n = part.n < size ? part.n : size - 1;
+    if (n)
+        memcpy(to, part.p, n);
+    to[n] = 0;
 }
 
 /* Fills in R's route from the cookie. A node that is not in `nodes` any more is none. */

@@ -230,6 +230,64 @@ static void test_what_it_says(void **state)
     assert_false(h.is_idempotent);
 }
 
+/* Every name that means something is known, in any case. */
+static void test_field_names(void **state)
+{
+    static const struct {
+        const char *name;
+        enum http_field_id id;
+    } all[] = {
+        {"Te", HTTP_FIELD_HOP},
+        {"Host", HTTP_FIELD_HOST},
+        {"Proxy", HTTP_FIELD_OURS},
+        {"Accept", HTTP_FIELD_ACCEPT},
+        {"Cookie", HTTP_FIELD_COOKIE},
+        {"Expect", HTTP_FIELD_EXPECT},
+        {"Upgrade", HTTP_FIELD_UPGRADE},
+        {"Location", HTTP_FIELD_LOCATION},
+        {"Forwarded", HTTP_FIELD_FORWARDED},
+        {"X-Real-Ip", HTTP_FIELD_X_FORWARDED},
+        {"Connection", HTTP_FIELD_CONNECTION},
+        {"Keep-Alive", HTTP_FIELD_HOP},
+        {"Set-Cookie", HTTP_FIELD_SET_COOKIE},
+        {"User-Agent", HTTP_FIELD_USER_AGENT},
+        {"Remote-User", HTTP_FIELD_X_FORWARDED},
+        {"Content-Type", HTTP_FIELD_CONTENT_TYPE},
+        {"X-Request-Id", HTTP_FIELD_REQUEST_ID},
+        {"Authorization", HTTP_FIELD_AUTHORIZATION},
+        {"If-None-Match", HTTP_FIELD_IF_NONE_MATCH},
+        {"X-Remote-User", HTTP_FIELD_X_FORWARDED},
+        {"Content-Length", HTTP_FIELD_CONTENT_LENGTH},
+        {"Http2-Settings", HTTP_FIELD_HOP},
+        {"X-Forwarded-For", HTTP_FIELD_X_FORWARDED_FOR},
+        {"Proxy-Connection", HTTP_FIELD_HOP},
+        {"Www-Authenticate", HTTP_FIELD_WWW_AUTHENTICATE},
+        {"X-Forwarded-Host", HTTP_FIELD_X_FORWARDED_HOST},
+        {"If-Modified-Since", HTTP_FIELD_IF_MODIFIED_SINCE},
+        {"Transfer-Encoding", HTTP_FIELD_TRANSFER_ENCODING},
+        {"X-Forwarded-Proto", HTTP_FIELD_X_FORWARDED_PROTO},
+        {"Proxy-Authenticate", HTTP_FIELD_HOP},
+        {"Proxy-Authorization", HTTP_FIELD_HOP},
+        {"X-Forwarded-Port", HTTP_FIELD_X_FORWARDED},
+        {"X-WebObjects-Remote-User", HTTP_FIELD_X_FORWARDED},
+        {"X-Webmail-Device", HTTP_FIELD_OURS},
+        {"Accepts", HTTP_FIELD_OTHER},
+        {"Xookie", HTTP_FIELD_OTHER},
+        {"A-name-that-is-longer-than-any-of-those", HTTP_FIELD_OTHER},
+    };
+    (void)state;
+    for (size_t i = 0; i < sizeof all / sizeof *all; i++) {
+        char text[100];
+        struct http_head h;
+        snprintf(text, sizeof text, "HTTP/1.1 200 OK\r\n%s:\r\n\r\n", all[i].name);
+        http_head_answer(&h, str_of(text), false);
+        assert_int_equal(h.field_count, 1);
+        if (h.fields[0].id != all[i].id)
+            print_message("%s\n", all[i].name);
+        assert_int_equal(h.fields[0].id, all[i].id);
+    }
+}
+
 static void test_keeping(void **state)
 {
     static const struct {
@@ -358,6 +416,7 @@ int main(void)
         cmocka_unit_test(test_framing),
         cmocka_unit_test(test_too_many_fields),
         cmocka_unit_test(test_what_it_says),
+        cmocka_unit_test(test_field_names),
         cmocka_unit_test(test_keeping),
         cmocka_unit_test(test_upgrade),
         cmocka_unit_test(test_answers),
