@@ -236,7 +236,7 @@ static void run(uv_work_t *request)
         close(fd);
     }
     if (job->error && is_news(job->error) && job->error != EINVAL) /* else it has been said */
-        log_message(LOG_LEVEL_ERROR, "templates", "%s cannot be read: %s", job->path,
+        log_message(LOG_LEVEL_ERROR, "config", "%s cannot be read: %s", job->path,
                     strerror(job->error));
     if (job->error) {
         file_unref(job->file);

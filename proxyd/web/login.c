@@ -114,17 +114,22 @@ void web_login_answered(struct web_request *r, const struct http_head *answer)
 
 /* ---- what is served here ---- */
 
+static bool accepts(const struct web_request *r, const char *type)
+{
+    struct str accept = page_header(r, "Accept");
+    return memmem(accept.p, accept.n, type, strlen(type)) != NULL;
+}
+
 /* Whether a person sits there, who can do something with a page: not where a script asks, nor a
- * program that speaks for itself. */
+ * program that speaks for itself. Who posts has to say that he takes HTML. */
 static bool takes_page(const struct web_request *r)
 {
-    struct str mode = page_header(r, "Sec-Fetch-Mode"), accept = page_header(r, "Accept");
-    if (!r->head->is_get && !r->head->is_head)
-        return false;
+    struct str mode = page_header(r, "Sec-Fetch-Mode");
+    bool reads = r->head->is_get || r->head->is_head;
     if ((mode.n && !str_is(mode, "navigate")) || page_header(r, "X-Requested-With").n)
         return false;
-    return accept.n == 0 || memmem(accept.p, accept.n, "text/", 5) ||
-           memmem(accept.p, accept.n, "*/*", 3);
+    return accepts(r, "text/html") ||
+           (reads && (accepts(r, "text/*") || accepts(r, "*/*") || !page_header(r, "Accept").n));
 }
 
 /* Who is not logged in and takes no page: a browser's own dialogue would help no script. */
@@ -188,6 +193,8 @@ void web_login_serve(struct web_request *r)
         redirect_to_tls(r);
     else if (posts)
         signin_start(r);
+    else if (!reads)
+        page_redirect(r, web_of(r)->login_path, (struct str){"", 0});
     else
         page_show(r, 200, NULL, (struct str){"", 0});
 }

@@ -14,13 +14,14 @@
 #include "web/inside.h"
 #include "web/markup.h"
 #include "web/page.h"
+#include "web/site.h"
 
 #include <stdlib.h>
 #include <time.h>
 
 enum {
     ASK_AGAIN = 500, /* ms between two questions whether a mailbox is still on hold */
-    FIELDS_MAX = 32, /* header fields of such a head */
+    FIELDS_MAX = 32, /* header fields of a request to the node */
 };
 
 static const char wrong_login[] = "The user name or the password is not right. Please try again.";
@@ -269,13 +270,17 @@ static void let_in(struct signin *s)
 
 /* ---- the login on the node ---- */
 
+/* Whom a node sends back to its login page, it has not let in, whatever the status. */
 static bool is_success(const struct signin *s)
 {
     const struct config_web_node_login *node = &web_of(s)->node;
     const struct http_head *h = &s->post.head;
+    const struct http_field *location = http_head_find(h, HTTP_FIELD_LOCATION);
     bool status = false;
     for (size_t i = 0; i < node->statuses.count; i++)
         status |= node->statuses.list[i] == h->status;
+    if (location && site_leads_to_login(web_of(s), location->value))
+        return false;
     return status && (!node->cookie || inside_sets(h, str_of(node->cookie), true));
 }
 

@@ -6,6 +6,7 @@ import http.client
 import http.server
 import json
 import socket
+import sys
 import threading
 import urllib.parse
 
@@ -117,6 +118,11 @@ class Application(http.server.ThreadingHTTPServer):
         self.shutdown()
         self.server_close()
         self.thread.join(PATIENCE)
+
+    def handle_error(self, request, address):
+        """Who leaves before the answer is no news."""
+        if not isinstance(sys.exc_info()[1], ConnectionError):
+            super().handle_error(request, address)
 
     def knows(self, fields):
         return self.users.get(fields.get('username')) == fields.get('password')

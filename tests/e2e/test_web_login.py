@@ -3,6 +3,7 @@
 no window. test_roundcube.py has the real ones."""
 import os
 import re
+import threading
 import time
 import urllib.parse
 
@@ -60,8 +61,11 @@ class Page(Web):
             self.assertEqual(answer.headers['WWW-Authenticate'], 'Basic realm="mail.example.org", charset="UTF-8"')
         answer = browser.get('/x', Sec_Fetch_Mode='cors', Accept='*/*')
         self.assertEqual((answer.status, answer.headers['WWW-Authenticate']), (401, None))
-        self.assertEqual(browser.ask('PROPFIND', '/dav').status, 401)
-        self.assertEqual(browser.post('/x', {}).status, 401)
+        self.assertEqual(browser.ask('PROPFIND', '/dav', Accept='*/*').status, 401)
+        self.assertEqual(browser.post('/x', {}, Accept='*/*').status, 401)
+        # Whose session ended while he was writing, is led to the page.
+        answer = browser.post('/x', {}, Sec_Fetch_Mode='navigate')
+        self.assertEqual((answer.status, answer.location), (303, '/login'))
 
     def test_takes_its_methods_only(self):
         browser = self.browser(self.front())
@@ -238,6 +242,19 @@ class Applications(Web):
         self.assertEqual(browser.cookies['sessionid'], 'node1')
         self.assertEqual(len([cookie for cookie in answer.cookies if cookie.startswith('sessionid=')]), 1)
 
+    def test_who_is_sent_back_to_the_login_page_is_not_in(self):
+        class Polite(Application):
+            def posted(self, handler, fields):
+                if self.knows(fields):
+                    return super().posted(handler, fields)
+                return 302, [('Location', f'http://{handler.headers["Host"]}/login?error=1')], ''
+
+        one = self.application(Polite)
+        proxyd = self.front(one)
+        answer = self.browser(proxyd).login(ALICE, WRONG)
+        self.assertEqual((answer.status, answer.inputs.message), (401, WORDS))
+        self.assertEqual(self.browser(proxyd).login(ALICE, PASSWORD).status, 303)
+
     def test_success_by_cookie_only(self):
         class Quiet(Application):
             status = failure = 200
@@ -260,6 +277,49 @@ class Applications(Web):
         answer = self.browser(self.front(one)).login(ALICE, PASSWORD)
         self.assertEqual(answer.location, 'http://mail.example.org/inbox')
         self.assertIn('a=b; Path=/', answer.cookies)
+
+
+class Impatience(Web):
+    def test_who_leaves_before_the_answer(self):
+        class Slow(Application):
+            asked_for, go_on = threading.Event(), threading.Event()
+
+            def posted(self, handler, fields):
+                self.asked_for.set()
+                self.go_on.wait(PATIENCE)
+                return super().posted(handler, fields)
+
+        one = self.application(Slow)
+        proxyd = self.front(one, backend={'max_requests': 1})
+        browser = self.browser(proxyd)
+        inputs = browser.get().inputs
+        body = urllib.parse.urlencode({**inputs.fields, 'username': ALICE, 'password': PASSWORD})
+        wires = [self.connect(proxyd, 'webmail') for _ in range(2)]  # the second one waits for a place
+        for wire in wires:
+            wire.send(f'POST /login HTTP/1.1\r\nHost: a\r\nCookie: proxyd_route_page='
+                      f'{browser.cookies["proxyd_route_page"]}\r\nContent-Length: {len(body)}\r\n'
+                      f'Content-Type: application/x-www-form-urlencoded\r\n\r\n{body}'.encode())
+        self.assertTrue(one.asked_for.wait(PATIENCE))
+        proxyd.wait('route', 2, login=ALICE)
+        for wire in wires:
+            wire.close()
+        proxyd.wait('close', 3)
+        one.go_on.set()
+        self.assertEqual(self.browser(proxyd).login(ALICE, PASSWORD).status, 303)
+
+    def test_a_node_that_does_not_answer(self):
+        class Silent(Application):
+            def posted(self, handler, fields):
+                handler.close_connection = self.go_on.wait(PATIENCE)
+                return 500, [], ''
+
+        one = self.application(Silent)
+        one.go_on = threading.Event()
+        self.addCleanup(one.go_on.set)
+        proxyd = self.front(one, backend={'response_timeout': '200ms'})
+        answer = self.browser(proxyd).login(ALICE, PASSWORD)
+        self.assertEqual((answer.status, answer.inputs.fields['username']), (504, ALICE))
+        self.assertIn('cannot be reached', answer.inputs.message)
 
 
 class Forgery(Web):
@@ -341,6 +401,15 @@ class Leaving(Web):
         self.assertIn('sessionid=node1', one.asked[-1][2]['Cookie'])
         answer = browser.get('/?do=logout')
         self.assertEqual((answer.status, answer.location), (303, '/login'))
+
+    def test_logout_by_post_forgets(self):
+        one = self.application()
+        browser = self.browser(self.front(one, logout_path='/logout'))
+        browser.login(ALICE, PASSWORD)
+        answer = browser.post('/logout', {'all': 1})
+        self.assertEqual(answer.text, 'inbox on node1: /logout')  # the node's own answer
+        self.assertEqual(one.asked[-1][3], 'all=1')
+        self.assertNotIn('proxyd_route', browser.cookies)
 
     def test_logout_may_lead_elsewhere_and_needs_no_node(self):
         class Central(Application):
