@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: ISC
  *
  * libFuzzer entry for what the login reads of browsers and of nodes' pages, and writes: forms,
- * hidden fields, templates. The first byte chooses. What a form says is read again as it is
- * written; nothing in a value becomes markup. */
+ * hidden fields, templates, hosts and places. The first byte chooses. What a form says is read
+ * again as it is written; nothing in a value becomes markup. */
 #include "web/form.h"
 #include "web/markup.h"
+#include "web/site.h"
 #include "web/template.h"
 
 #include <assert.h>
@@ -82,17 +83,38 @@ static void try_template(struct str text)
     buf_free(&out);
 }
 
+/* Hosts and places are compared with themselves, too. */
+static void try_places(struct str text)
+{
+    static struct config_virtual_host hosts[] = {{"*.example.net", "plain"}, {NULL, "own"}};
+    char *copy = strndup(text.p, text.n);
+    struct str whole = str_of(copy);
+    hosts[1].host = copy;
+    const struct config_web web = {
+        .hosts = hosts, .host_count = 2, .login_path = "/login", .node = {.path = copy}};
+    bool plain = whole.n && *copy != '*' && !strpbrk(copy, ":].");
+    assert(!plain || strcmp(site_template(&web, whole), "own") == 0);
+    assert(site_target_is(whole, copy));
+    site_location_is(whole, "/?_task=login");
+    site_leads_to_login(&web, text);
+    site_is_mobile(whole, text);
+    free(copy);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     struct str text = {(const char *)data + 1, size - 1};
     if (size == 0)
         return 0;
-    switch (data[0] % 3) {
+    switch (data[0] % 4) {
     case 0:
         try_form(text);
         break;
     case 1:
         try_page(text);
+        break;
+    case 2:
+        try_places(text);
         break;
     default:
         try_template(text);
