@@ -267,9 +267,11 @@ class Carry(Case):
                                      ('imap', 'b IDLE', '+ go\r\n* 1 FETCH (BODY[] {9}\r\n'),
                                      ('pop3', 'RETR 1', '+OK\r\n-ERR in a mail\r\n')):
             with self.subTest(words):
-                client, wire, p = self.ended_by_term(name, command, words)
+                client, p = self.ended_by_term(name, command, words)
                 client.drain()
                 self.assertEqual(client.pending.decode(), words)
+                client.close()
+                self.assertEqual(p.wait_end(), 0)
 
     def test_last_words_between_two_answers(self):
         for name, command, words in (('imap', 'b FETCH 1 BODY[]', '* 1 FETCH (BODY[] {4}\r\nhi\r\n)\r\nb OK done\r\n'),
@@ -278,11 +280,13 @@ class Carry(Case):
                                      ('pop3', 'RETR 1', '+OK\r\nhi\r\n.\r\n'),
                                      ('pop3', 'DELE 9', '-ERR no such\r\n')):
             with self.subTest(words):
-                client, wire, p = self.ended_by_term(name, command, words)
+                client, p = self.ended_by_term(name, command, words)
                 self.assertEqual(client.read(len(words)).decode(), words)
                 client.expect('* BYE Server is shutting down, try again' if name == 'imap' else
                               '-ERR Server is shutting down, try again')
                 client.expect_end()
+                client.close()
+                self.assertEqual(p.wait_end(), 0)
 
     def ended_by_term(self, name, command, words):
         """A session that is ended after COMMAND has got WORDS of an answer."""
@@ -295,7 +299,7 @@ class Carry(Case):
         if words:
             client.pending += client.sock.recv(len(words), socket.MSG_WAITALL)
         p.signal(signal.SIGTERM)
-        return client, wire, p
+        return client, p
 
     def test_login_timeout(self):
         p = self.proxyd(imap={'login_timeout': '400ms'}, pop3={'login_timeout': '400ms'})
