@@ -3,7 +3,7 @@
  * Access lists: see access.h. A tree of networks, each below the smallest one that has it in it, is
  * walked down along the address, which takes as many steps as networks lie within one another and
  * never more than an address has bits; the first of the rules on the way is the answer. Where two
- * ways part there is a network without a rule. */
+ * ways part there is a network without a rule. IPv4 has a tree of its own. */
 #include "access.h"
 
 #include "base/mem.h"
@@ -21,7 +21,7 @@ struct branch {
 
 struct access {
     const struct access_rule *rules;
-    uint32_t root, count; /* of the branches; the one at 0 is none */
+    uint32_t roots[2], count; /* of IPv6, of IPv4; of the branches: the one at 0 is none */
     struct branch branches[];
 };
 
@@ -32,6 +32,11 @@ static void read_bits(uint64_t *bits, const unsigned char *bytes)
         for (size_t k = 0; k < 8; k++)
             bits[i] = bits[i] << 8 | bytes[8 * i + k];
     }
+}
+
+static bool is_four(const uint64_t *bits, unsigned prefix)
+{
+    return prefix >= 96 && bits[0] == 0 && bits[1] >> 32 == 0xffff;
 }
 
 static unsigned bit_at(const uint64_t *bits, unsigned at)
@@ -69,8 +74,8 @@ static void add(struct access *a, uint32_t rule)
 {
     const struct network *network = &a->rules[rule].network;
     uint64_t bits[WORDS];
-    uint32_t *at = &a->root;
     read_bits(bits, network->bytes);
+    uint32_t *at = &a->roots[is_four(bits, network->prefix)];
     for (; *at; at = &a->branches[*at].below[bit_at(bits, a->branches[*at].prefix)]) {
         const struct branch *b = &a->branches[*at];
         unsigned most = b->prefix < network->prefix ? b->prefix : network->prefix;
@@ -105,7 +110,7 @@ const struct access_rule *access_find(const struct access *a, const struct netwo
     uint64_t bits[WORDS];
     uint32_t first = NO_RULE;
     read_bits(bits, network->bytes);
-    for (uint32_t at = a ? a->root : 0; at;) {
+    for (uint32_t at = a ? a->roots[is_four(bits, network->prefix)] : 0; at;) {
         const struct branch *b = &a->branches[at];
         if (b->prefix > network->prefix || common(b->bits, bits, b->prefix) < b->prefix)
             break;

@@ -2,14 +2,14 @@
  *
  * Lists of networks to allow and to deny, compiled so that asking takes the same few steps whether
  * there are ten rules or a million. Knows neither levels nor what a denied client is told: that is
- * limits.c's. Made with the configuration, and like it never changed. */
+ * limit.c's. Made with the configuration, and like it never changed. */
 #ifndef ACCESS_H
 #define ACCESS_H
 
 #include "base/addr.h"
 
 struct access_rule {
-    struct network network; /* ::/0 has every address in it, those of IPv4 too */
+    struct network network; /* one of IPv6 has no address of IPv4 in it, not even ::/0 */
     bool allow;             /* else: deny */
 };
 

@@ -39,6 +39,7 @@ static const struct {
     [REASON_KICKED] = {"kicked", "Closed by the administrator"},
     [REASON_DRAINED] = {"drained", "Server is going into maintenance, try again"},
     [REASON_HELD] = {"held", "Mailbox is being moved, try again"},
+    [REASON_REFUSED] = {"refused", NULL},
 };
 
 const char *client_reason_word(enum client_reason reason)
@@ -55,7 +56,7 @@ const char *client_reason_text(enum client_reason reason)
 
 bool client_log(struct log_line *l, const struct client *c, enum log_level level, const char *event)
 {
-    if (!log_begin(l, level, c->service->log_level, event))
+    if (c->refused || !log_begin(l, level, c->service->log_level, event))
         return false;
     log_str(l, "service", c->service->name);
     log_str(l, "session", c->id);
@@ -140,6 +141,31 @@ static enum client_arrival skip_header(struct client *c, char text[CLIENT_TEXT])
     return CLIENT_ARRIVED;
 }
 
+static struct limit_place place_of(const struct client *c)
+{
+    return (struct limit_place){c->config, c->service, c->listener};
+}
+
+/* The client that a header told of may not come in: the log has been told already. */
+static enum client_arrival turn_away(struct client *c, const struct buf *words,
+                                     char text[CLIENT_TEXT])
+{
+    stream_write(&c->stream, buf_str(words).p, buf_len(words));
+    c->refused = true;
+    return gone(c, REASON_REFUSED, "", text);
+}
+
+static enum client_arrival admit_client(struct client *c, char text[CLIENT_TEXT])
+{
+    char space[ADMIT_WORDS];
+    struct buf words;
+    const struct limit_place place = place_of(c);
+    buf_init(&words, space, sizeof space, sizeof space);
+    return admit_announced(&place, c->id, &c->address, c->worker->now, &c->ticket, &words)
+               ? CLIENT_ARRIVED
+               : turn_away(c, &words, text);
+}
+
 /* The load balancer's words about the client, where the listener expects them. */
 static enum client_arrival read_header(struct client *c, struct addr *local, char text[CLIENT_TEXT])
 {
@@ -166,7 +192,8 @@ static enum client_arrival read_header(struct client *c, struct addr *local, cha
         return gone(c, REASON_PROXY_HEADER, "no PROXY header", text);
     stream_skip(&c->stream, (size_t)n - buf_len(&in));
     c->quiet = result == PROXY_HEADER_LOCAL;
-    if (result == PROXY_HEADER_OK)
+    c->announced = result == PROXY_HEADER_OK;
+    if (c->announced)
         c->address = address;
     return skip_header(c, text);
 }
@@ -176,9 +203,12 @@ enum client_arrival client_arrive(struct client *c, struct addr *local, char tex
     bool implicit = c->listener->tls_mode == TLS_IMPLICIT;
     if (c->arriving) {
         enum client_arrival arrival = read_header(c, local, text);
+        if (arrival == CLIENT_ARRIVED && c->announced)
+            arrival = admit_client(c, text);
         if (arrival != CLIENT_ARRIVED)
             return arrival;
         c->arriving = false;
+        stats_connection(c->service->stats, STATS_ACCEPTED);
         if (!c->quiet || stream_waiting(&c->stream))
             announce(c);
         trace_event(c, "connected");
@@ -248,6 +278,8 @@ void client_close(struct client *c)
     trace_forget(c);
     ring_remove(&c->ring);
     stats_session_ends(c->service->stats, c->reason);
+    const struct limit_place place = place_of(c);
+    limit_leave(&place, &c->address, w->now, &c->ticket);
     w->client_count--;
     atomic_fetch_sub(&total, 1);
     config_unref(c->config);
@@ -319,12 +351,18 @@ void client_start(struct worker *w, const struct engine *engine, struct config *
                   const struct config_service *service, const struct config_listener *listener,
                   int fd, const struct addr *address)
 {
+    struct limit_ticket ticket = {0};
+    const struct limit_place place = {config, service, listener};
+    if (!listener->proxy_protocol && !admit_socket(&place, fd, address, w->now, &ticket)) {
+        close(fd);
+        return;
+    }
     struct client *c = client_new(w, engine);
+    c->ticket = ticket;
     c->config = config_ref(config);
     c->service = service;
     c->listener = listener;
     c->address = *address;
-    stats_connection(service->stats, STATS_ACCEPTED);
     stats_session_begins(service->stats);
     c->quiet = is_balancer(c);
     int error = stream_open(&c->stream, w, fd, step_stream);

@@ -11,6 +11,7 @@
 #ifndef CLIENT_H
 #define CLIENT_H
 
+#include "admit.h"
 #include "config.h"
 #include "net/stream.h"
 #include "worker.h"
@@ -35,6 +36,7 @@ enum client_reason {
     REASON_KICKED,          /* kicked: by an order of the administrator's */
     REASON_DRAINED,         /* drained: its node is to be emptied */
     REASON_HELD,            /* held: its mailbox is being moved */
+    REASON_REFUSED,         /* refused: by `access` or `limits` */
     REASON_COUNT
 };
 
@@ -87,18 +89,21 @@ struct client {
     uint16_t header_rest; /* bytes of the PROXY header that are still to be thrown away */
     bool arriving;        /* the PROXY header is still awaited */
     bool quiet;           /* may be a load balancer's check, which says nothing: not logged yet */
+    bool announced;       /* by a PROXY header: not the load balancer itself */
+    bool refused;         /* by admit.c, which has logged it: nothing more is */
     bool stopping;        /* is to end, for `reason`, as soon as the engine sees to it */
-    uint32_t drained;     /* bytes read away while our last words are on their way */
-    char *user;           /* the login, once it is known; owned */
-    struct node *node;    /* the one that serves it now, or NULL; a reference, the engine's */
-    struct trace *trace;  /* trace.c's, or NULL */
+    struct limit_ticket ticket; /* what it is counted in, under `address` */
+    uint32_t drained;           /* bytes read away while our last words are on their way */
+    char *user;                 /* the login, once it is known; owned */
+    struct node *node;          /* the one that serves it now, or NULL; a reference, the engine's */
+    struct trace *trace;        /* trace.c's, or NULL */
     unsigned trace_version;
     char id[17];         /* the log's `session` */
-    struct addr address; /* the client's */
+    struct addr address; /* the client's; stays what it is once it has arrived */
 };
 
 /* Serves the connection FD from ADDRESS, accepted by LISTENER of SERVICE in CONFIG (of which the
- * client keeps a reference), by ENGINE. Takes FD in any case. */
+ * client keeps a reference), by ENGINE, or refuses it. Takes FD in any case. */
 void client_start(struct worker *w, const struct engine *engine, struct config *config,
                   const struct config_service *service, const struct config_listener *listener,
                   int fd, const struct addr *address);

@@ -20,7 +20,7 @@
 
 struct node_group;
 struct cookie_keys;
-struct limits_level;
+struct limit_level;
 struct stats_service;
 
 enum config_authentication { AUTHENTICATION_BACKEND, AUTHENTICATION_PROXY };
@@ -90,7 +90,7 @@ struct config_listener {
     bool proxy_protocol;
     struct config_access access;
     struct config_limits limits;
-    struct limits_level *level;    /* what is counted there, outliving configurations (limits.c) */
+    struct limit_level *level;     /* what is counted there, outliving configurations (limit.c) */
     struct tls_settings tls;       /* its own where given, else the global ones */
     struct tls_server *tls_server; /* NULL with tls: none */
 };
@@ -218,7 +218,7 @@ struct config_service {
     unsigned max_errors, max_auth_errors;
     struct config_access access;
     struct config_limits limits;
-    struct limits_level *level; /* as a listener's */
+    struct limit_level *level; /* as a listener's */
     struct config_web web;
     struct config_mail mail;
     struct config_backend backend;
@@ -246,7 +246,7 @@ struct config {
         bool balancers_known; /* somebody has said who is trusted: load balancers are among them */
         struct config_access access;
         struct config_limits limits;
-        struct limits_level *level; /* as a listener's */
+        struct limit_level *level; /* as a listener's */
     } global;
     struct {
         char *target;

@@ -9,6 +9,7 @@
 #include "config.h"
 #include "crew.h"
 #include "inherit.h"
+#include "limit.h"
 #include "listener.h"
 #include "map_watch.h"
 #include "net/splice.h"
@@ -194,6 +195,7 @@ static void adopt(struct config *config, struct listen_set *set, struct control_
     proxyd.retiring = proxyd.set;
     proxyd.config = config;
     proxyd.set = set;
+    limit_configure(config);
     stats_configure(config);
     node_configure(config);
     crew_serve(&proxyd.loop, config, set);

@@ -10,47 +10,59 @@
 #include <stdlib.h>
 #include <string.h>
 
-static bool parse_network(const char *text, struct network *network)
+static bool parse_rules(const char *text, bool allow, struct access_rule *rules, size_t *count)
 {
-    return network_parse(network, str_of(strcmp(text, "all") == 0 ? "::/0" : text));
+    struct network network;
+    bool all = strcmp(text, "all") == 0;
+    if (!network_parse(&network, str_of(all ? "0.0.0.0/0" : text)))
+        return false;
+    rules[(*count)++] = (struct access_rule){network, allow};
+    if (all && network_parse(&network, str_of("::/0")))
+        rules[(*count)++] = (struct access_rule){network, allow};
+    return true;
 }
 
-/* One of the list; false, and said so, when it is none. */
-static bool read_rule(struct yaml_node *item, struct access_rule *rule, struct problems *problems)
+/* Puts one of the list, which may be two, behind the COUNT that there are in RULES. */
+static void read_rule(struct yaml_node *item, struct access_rule *rules, size_t *count,
+                      struct problems *problems)
 {
     struct yaml_node *only = item->kind == YAML_TREE_MAPPING ? item->first : NULL;
     if (!only || only->next) {
         option_refuse(item, problems, "a rule must be {allow: NETWORK} or {deny: NETWORK}");
-        return false;
+        return;
     }
     struct option_near near = option_near_to(only->key);
     option_near_offer(&near, "allow");
     option_near_offer(&near, "deny");
-    rule->allow = strcmp(only->key, "allow") == 0;
-    if (!rule->allow && strcmp(only->key, "deny") != 0) {
+    bool allow = strcmp(only->key, "allow") == 0, scalar = only->kind == YAML_TREE_SCALAR;
+    if (!allow && strcmp(only->key, "deny") != 0)
         option_refuse(item, problems, "unknown key '%.80s'" OPTION_NEAR_FORMAT, only->key,
                       OPTION_NEAR(near));
-        return false;
-    }
-    bool scalar = only->kind == YAML_TREE_SCALAR;
-    if (scalar && parse_network(only->text, &rule->network))
-        return true;
-    option_refuse(only, problems,
-                  "%s must be a network (192.0.2.0/24, \"2001:db8::/32\"; no bits set behind the "
-                  "prefix) or all%s%.80s%s",
-                  only->key, scalar ? ", not '" : "", scalar ? only->text : "", scalar ? "'" : "");
-    return false;
+    else if (!scalar || !parse_rules(only->text, allow, rules, count))
+        option_refuse(only, problems,
+                      "%s must be a network (192.0.2.0/24, \"2001:db8::/32\"; no bits set behind "
+                      "the prefix) or all%s%.80s%s",
+                      only->key, scalar ? ", not '" : "", scalar ? only->text : "",
+                      scalar ? "'" : "");
 }
 
-/* Rules that another one before them leaves nothing to. PLACES are theirs. */
+/* The rule that leaves nothing to the one at I, or that one. */
+static size_t first_of(const struct config_access *access, size_t i)
+{
+    return (size_t)(access_find(access->compiled, &access->rules[i].network) - access->rules);
+}
+
+/* Rules that others before them leave nothing to. PLACES are theirs; `all` is two at one place. */
 static void find_unreached(const struct config_access *access, const struct place *places,
                            struct problems *problems)
 {
     for (size_t i = 0; i < access->count; i++) {
-        const struct access_rule *rule = &access->rules[i];
-        size_t first = (size_t)(access_find(access->compiled, &rule->network) - access->rules);
-        if (first < i)
-            problem_warning(problems, places[i],
+        size_t first = first_of(access, i), at = i;
+        bool pair = i + 1 < access->count && places[i + 1].line == places[i].line &&
+                    places[i + 1].column == places[i].column;
+        i += pair;
+        if (first < at && (!pair || first_of(access, i) < at))
+            problem_warning(problems, places[at],
                             "never reached: the rule at line %u has all of this network",
                             places[first].line);
     }
@@ -72,12 +84,14 @@ static void read_access(const struct option *o, struct yaml_node *node, void *ba
         option_refuse(node, problems, "%s must be %s", o->key, o->type->what);
         return;
     }
-    size_t room = count_items(node);
-    struct place *places = xcalloc(room + 1, sizeof *places);
-    access->rules = xcalloc(room + 1, sizeof *access->rules);
+    size_t room = 2 * count_items(node) + 1;
+    struct place *places = xcalloc(room, sizeof *places);
+    access->rules = xcalloc(room, sizeof *access->rules);
     for (struct yaml_node *item = node->first; item; item = item->next) {
-        places[access->count] = item->place;
-        access->count += read_rule(item, &access->rules[access->count], problems);
+        size_t before = access->count;
+        read_rule(item, access->rules, &access->count, problems);
+        for (size_t i = before; i < access->count; i++)
+            places[i] = item->place;
     }
     if (access->count)
         access->compiled = access_new(access->rules, access->count);

@@ -4,8 +4,8 @@
  * what one has found is verified (verify), by the map itself or by comparing passwords in the
  * thread pool, and is then the answer (found). Whoever is refused here costs as much time as a
  * wrong password: a login that is unknown, or has no password, is compared with one that nobody
- * has, nobody is refused by what a cache says, and refusals leave at the strokes of a slow clock.
- */
+ * has, nobody is refused by what a cache says, and refusals are answered late, at a stroke of a
+ * slow clock (fail). */
 #include "route.h"
 
 #include "auth/password.h"
@@ -17,7 +17,7 @@
 
 enum {
     JOBS_MAX = 256, /* comparisons under way in the process; a login more is told to come later */
-    STROKE = 100    /* ms: refusals come so long after the question, or a multiple of it */
+    STROKE = 100    /* ms: refusals that take longer than the delay are told at multiples of it */
 };
 
 static atomic_uint jobs;
@@ -52,23 +52,41 @@ static enum route_result refuse(struct route *r, enum verdict verdict, const cha
     return end(r, ROUTE_FAILED);
 }
 
-static void stroke(struct timer *timer)
+static struct limit_place place_of(const struct route *r)
 {
-    struct route *r = OUTER(timer, route, late);
-    end(r, ROUTE_FAILED);
-    r->done(r);
+    return (struct limit_place){r->config, r->service, r->listener};
 }
 
-/* Refuses a login that was to be verified here, at a time that does not tell how far it came: what
- * took TOOK ms. */
-static enum route_result refuse_late(struct route *r, const char *why, uint64_t took)
+/* A login has failed, which took TOOK ms: it is told at a time that does not say how far it came.
+ */
+static void set_late(struct route *r, uint64_t took)
 {
-    struct worker *w = r->ask.worker;
-    uint64_t due = r->asked + (took / STROKE + 1) * STROKE;
-    refuse(r, VERDICT_AUTH_FAILED, why);
-    r->late.fire = stroke;
-    worker_timer(w, &r->late, due > w->now ? due - w->now : 0);
-    return end(r, ROUTE_PENDING);
+    const struct limit_place place = place_of(r);
+    uint64_t stroke = (took / STROKE + 1) * STROKE;
+    uint64_t delay = r->client ? limit_failed(&place, r->client, r->creds, r->ask.worker->now) : 0;
+    r->answer_at = r->asked + (delay > stroke ? delay : stroke);
+}
+
+static enum route_result fail(struct route *r, const char *why, uint64_t took)
+{
+    set_late(r, took);
+    return refuse(r, VERDICT_AUTH_FAILED, why);
+}
+
+/* So many logins from the address have failed that none is taken from there for a while. */
+static bool is_shut_out(struct route *r)
+{
+    const struct limit_place place = place_of(r);
+    if (!r->client || limit_may_log_in(&place, r->client, r->ask.worker->now))
+        return false;
+    r->answer_at = r->ask.worker->now + LIMIT_DELAY;
+    refuse(r, VERDICT_TEMPORARY, "too many failed logins from this address");
+    return true;
+}
+
+static uint64_t time_taken(const struct route *r)
+{
+    return r->ask.worker->now - r->asked;
 }
 
 static struct map *map_of(const struct route *r)
@@ -150,19 +168,18 @@ static bool ask_afresh(struct route *r)
 
 static enum route_result judge(struct route *r, enum password_result result, bool pretend)
 {
-    uint64_t took = r->ask.worker->now - r->asked;
     if (pretend)
-        return refuse_late(r, r->why, took);
+        return fail(r, r->why, time_taken(r));
     if (result == PASSWORD_MATCH) {
         r->verified = true;
         return found(r);
     }
     if (ask_afresh(r))
         return ask_maps(r);
-    return refuse_late(r,
-                       result == PASSWORD_WRONG ? "wrong password"
-                                                : "the stored password is of no known scheme",
-                       took);
+    return fail(r,
+                result == PASSWORD_WRONG ? "wrong password"
+                                         : "the stored password is of no known scheme",
+                time_taken(r));
 }
 
 static void compared(uv_work_t *request, int status)
@@ -225,7 +242,7 @@ static enum route_result judged_by_map(struct route *r, enum map_result result)
     case MAP_FOUND:
         return judge(r, PASSWORD_MATCH, false);
     case MAP_NOT_FOUND:
-        atomic_store(&refusal_took, (unsigned)(r->ask.worker->now - r->asked));
+        atomic_store(&refusal_took, (unsigned)time_taken(r));
         return judge(r, PASSWORD_WRONG, false);
     default:
         return refuse(r, VERDICT_TEMPORARY, r->ask.why);
@@ -240,8 +257,8 @@ static enum route_result unverifiable(struct route *r, const char *why)
     r->why = why;
     if (!r->service->map_count || !map_verifies(map_of(r)))
         return compare_with_entry(r, true);
-    uint64_t took = r->ask.worker->now - r->asked, usual = atomic_load(&refusal_took);
-    return refuse_late(r, why, took > usual ? took : usual);
+    uint64_t took = time_taken(r), usual = atomic_load(&refusal_took);
+    return fail(r, why, took > usual ? took : usual);
 }
 
 static enum route_result verify(struct route *r)
@@ -277,7 +294,7 @@ static enum route_result unknown(struct route *r)
     if (r->verify)
         return unverifiable(r, "no map knows the login");
     if (!failover->host)
-        return refuse(r, VERDICT_AUTH_FAILED, "no map knows the login");
+        return fail(r, "no map knows the login", time_taken(r));
     r->login = r->creds->login;
     r->why = "no map knows the login: failover";
     target(r, failover->host, failover->port);
@@ -372,8 +389,12 @@ enum route_result route_start(struct route *r, struct worker *w, const struct co
     r->asked = w->now;
     r->map = NULL;
     r->map_index = 0;
+    r->answer_at = 0;
+    r->ask.worker = w;
+    if (is_shut_out(r))
+        return r->result;
     if (creds->malformed)
-        return refuse(r, VERDICT_AUTH_FAILED, "the login or the password is malformed");
+        return fail(r, "the login or the password is malformed", 0);
     route_email(config, creds->login, r->email);
     r->verify = is_to_be_verified(r);
     if (r->explain && !r->reports)
@@ -394,14 +415,27 @@ enum route_result route_start(struct route *r, struct worker *w, const struct co
     return ask_maps(r);
 }
 
+void route_refused(struct route *r)
+{
+    set_late(r, time_taken(r));
+}
+
+bool route_let_in(struct route *r)
+{
+    const struct limit_place place = place_of(r);
+    if (is_shut_out(r))
+        return false;
+    if (r->client)
+        limit_logged_in(&place, r->client, r->creds, r->ask.worker->now);
+    return true;
+}
+
 void route_cancel(struct route *r)
 {
     if (r->job)
         r->job->route = NULL;
     r->job = NULL;
     map_cancel(&r->ask);
-    if (r->ask.worker)
-        worker_timer_clear(r->ask.worker, &r->late);
     free(r->reports);
     r->reports = NULL;
     r->report_count = 0;

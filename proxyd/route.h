@@ -8,6 +8,7 @@
 #define ROUTE_H
 
 #include "config.h"
+#include "limit.h"
 #include "worker.h"
 
 enum route_result {
@@ -36,10 +37,13 @@ struct route {
     bool named;   /* an entry for everybody does not count (maps/map.h) */
     bool explain; /* fill `reports` in */
     bool fresh; /* believe no cache; set by route_start itself when it is asked after ROUTE_HOLD */
+    const struct addr *client; /* whom a failed login is held against (limit.h); NULL: nobody */
+    const struct config_listener *listener; /* where the client came in; needed with `client` */
     /* ---- the answer */
     enum route_result result;
     enum verdict verdict;
     const char *why;       /* in words, for the log; as long as R */
+    uint64_t answer_at;    /* of a login that failed, ms: the client is not told before */
     const char *map;       /* the name of the map that answered, or NULL */
     const char *node_name; /* as in `nodes`, or NULL */
     const char *host;
@@ -55,7 +59,6 @@ struct route {
     bool verify;             /* the password is to be verified */
     char email[ROUTE_EMAIL]; /* of route_email */
     struct route_job *job;   /* in the thread pool, or NULL */
-    struct timer late;       /* a refusal's */
     uint64_t asked;          /* ms */
     uint64_t lookup_started; /* ns: of the map that is being asked */
     const struct config *config;
@@ -74,6 +77,12 @@ void route_flush(const struct config *config, const char *login);
  * once (all but ROUTE_PENDING) is returned, and in R->result. */
 enum route_result route_start(struct route *r, struct worker *w, const struct config *config,
                               const struct config_service *service, const struct creds *creds);
+
+/* What the node said then: it refused CREDS, which is a failed login as any other (`answer_at` is
+ * set); or it took them. False: so many have failed meanwhile that it is refused nonetheless, with
+ * `verdict`, `why` and `answer_at`. */
+void route_refused(struct route *r);
+bool route_let_in(struct route *r);
 
 /* Forgets a pending question, and frees the reports. Harmless otherwise. */
 void route_cancel(struct route *r);

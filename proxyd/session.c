@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: ISC
  *
  * One client, from accept to close. The states stand below in the order in which a login passes
- * through them: do_arrive, do_tls, do_talk, do_route, do_hold, do_wait, do_login, do_carry,
- * do_drain. Each does what its streams allow and returns the next state, or its own to wait;
- * session_step loops until nothing changes, and nothing else sets the state. Whatever happens (an
- * event on a stream, a timer, an answer) is noted and then stepped.
+ * through them: do_arrive, do_tls, do_talk, do_refuse, do_route, do_hold, do_wait, do_login,
+ * do_carry, do_drain. Each does what its streams allow and returns the next state, or its own to
+ * wait; session_step loops until nothing changes, and nothing else sets the state. Whatever happens
+ * (an event on a stream, a timer, an answer) is noted and then stepped.
  *
  * What only the login needs (parsers, credentials, buffers) is in struct login and is given back,
  * wiped, when carrying starts. */
@@ -35,6 +35,7 @@ enum session_state {
     SESSION_ARRIVE, /* the load balancer's PROXY header and implicit TLS */
     SESSION_TLS,    /* handshake behind STARTTLS */
     SESSION_TALK,   /* the client's commands up to a login */
+    SESSION_REFUSE, /* a login has failed; the client is told later */
     SESSION_ROUTE,  /* maps and passwords are asked */
     SESSION_HOLD,   /* the mailbox is on hold */
     SESSION_WAIT,   /* for a place at the node */
@@ -52,10 +53,11 @@ struct login {
     struct route route;
     struct hold_wait hold;
     struct link link;
-    struct addr local; /* where the client came in; len 0: not asked for */
-    uint64_t asked;    /* ms: when the credentials were whole */
-    uint64_t asked_ns; /* the same, by the clock that stats.h has */
-    bool pulsed;       /* a client that has ended its side was asked whether it is there */
+    struct addr local;    /* where the client came in; len 0: not asked for */
+    uint64_t asked;       /* ms: when the credentials were whole */
+    uint64_t asked_ns;    /* the same, by the clock that stats.h has */
+    enum verdict verdict; /* of the last login that failed */
+    bool pulsed;          /* a client that has ended its side was asked whether it is there */
     char external[LOGIN_MAX + 1];
     char secret_space[256], in_space[1024], out_space[1024];
     struct session *session;
@@ -369,6 +371,8 @@ static enum session_state ask(struct session *s)
     route_cancel(&l->route);
     memset(&l->route, 0, sizeof l->route);
     l->route.done = routed;
+    l->route.client = &s->client.address;
+    l->route.listener = s->client.listener;
     l->route.explain = s->client.service->log_level >= LOG_LEVEL_DEBUG;
     l->asked = s->client.worker->now;
     l->asked_ns = uv_hrtime();
@@ -419,21 +423,36 @@ static enum session_state do_talk(struct session *s)
 }
 
 /* Tells the client how the login ended; he may try again. */
-static enum session_state refuse(struct session *s, enum verdict verdict, const char *reason)
+static enum session_state do_refuse(struct session *s)
 {
     struct login *l = s->login;
-    const struct back *back = verdict == VERDICT_NODE_REFUSED ? &l->link.back : NULL;
-    log_login(s, false, reason);
-    count_login(s, verdict);
-    enum front_want want = s->client.service->protocol->answer(&l->front, verdict, back, &l->out);
+    const struct back *back = l->verdict == VERDICT_NODE_REFUSED ? &l->link.back : NULL;
+    if (s->client.deadline && !client_timed_out(&s->client))
+        return s->client.stream.gone
+                   ? session_end(s, REASON_CLIENT_LOST, "before it was told of its failure")
+                   : SESSION_REFUSE;
+    s->client.deadline = 0;
+    enum front_want want =
+        s->client.service->protocol->answer(&l->front, l->verdict, back, &l->out);
     say(s);
     link_free(&l->link);
-    forget_node(s);
-    creds_wipe(&l->creds);
-    s->client.deadline = 0;
     if (want == FRONT_CLOSE)
         return session_end(s, REASON_TOO_MANY_ERRORS, l->front.reason);
     return SESSION_TALK;
+}
+
+/* The login has failed. What it has of a node is given back at once, and so is the secret; the
+ * client waits for the answer as long as the route says. */
+static enum session_state refuse(struct session *s, enum verdict verdict, const char *reason)
+{
+    struct login *l = s->login;
+    log_login(s, false, reason);
+    count_login(s, verdict);
+    forget_node(s);
+    creds_wipe(&l->creds);
+    l->verdict = verdict;
+    s->client.deadline = l->route.answer_at;
+    return SESSION_REFUSE;
 }
 
 static void released(struct post *post)
@@ -662,6 +681,8 @@ static void pass_on(struct splice *way, struct stream *to, struct str piece)
 static enum session_state logged_in(struct session *s)
 {
     struct login *l = s->login;
+    if (!route_let_in(&l->route))
+        return refuse(s, l->route.verdict, l->route.why);
     struct str from_client = buf_str(&l->in), from_node = buf_str(&l->link.in);
     s->client.service->protocol->answer(&l->front, VERDICT_OK, &l->link.back, &l->out);
     say(s);
@@ -679,26 +700,15 @@ static enum session_state logged_in(struct session *s)
     return SESSION_CARRY;
 }
 
-/* Whether LINE stands before the one that answers: untagged in IMAP, "535-..." in SMTP. */
-static bool is_prelude(struct str line)
-{
-    return str_starts(line, "* ") ||
-           (line.n > 3 && line.p[3] == '-' && *line.p >= '0' && *line.p <= '9');
-}
-
 /* How the node refused, for the log: the codes of the line that answers. Its text might repeat what
  * it was told, the password in whatever form among it; the client gets that, and the log does not.
  */
 static const char *node_words(const struct login *l, char *text, size_t size)
 {
-    struct str rest = buf_str(&l->link.back.reply), line = rest;
     char space[100];
     struct buf out;
-    size_t used;
-    while (str_line(rest, &line, &used) && is_prelude(line))
-        rest = (struct str){rest.p + used, rest.n - used};
     buf_init(&out, space, sizeof space, sizeof space);
-    trace_line_codes(line, &out);
+    trace_line_codes(back_answer(&l->link.back), &out);
     struct str codes = buf_str(&out);
     snprintf(text, size, "the node refused%s%.*s", codes.n ? ": " : "", (int)codes.n, codes.p);
     return text;
@@ -714,6 +724,8 @@ static enum session_state do_login(struct session *s)
     case LINK_OK:
         return logged_in(s);
     case LINK_REFUSED:
+        if (back_blames_login(&link->back))
+            route_refused(&s->login->route);
         return refuse(s, VERDICT_NODE_REFUSED, node_words(s->login, words, sizeof words));
     case LINK_FAILED:
         return refuse(s, VERDICT_NODE_DOWN, link->error);
@@ -783,8 +795,9 @@ static void session_step(struct session *s)
 {
     static enum session_state (*const states[])(struct session *) = {
         [SESSION_ARRIVE] = do_arrive, [SESSION_TLS] = do_tls,     [SESSION_TALK] = do_talk,
-        [SESSION_ROUTE] = do_route,   [SESSION_HOLD] = do_hold,   [SESSION_WAIT] = do_wait,
-        [SESSION_LOGIN] = do_login,   [SESSION_CARRY] = do_carry, [SESSION_DRAIN] = do_drain,
+        [SESSION_REFUSE] = do_refuse, [SESSION_ROUTE] = do_route, [SESSION_HOLD] = do_hold,
+        [SESSION_WAIT] = do_wait,     [SESSION_LOGIN] = do_login, [SESSION_CARRY] = do_carry,
+        [SESSION_DRAIN] = do_drain,
     };
     if (s->client.stopping && s->state < SESSION_CARRY)
         s->state = session_end(s, s->client.reason, NULL);
@@ -830,10 +843,10 @@ static void step(struct client *c)
 static void tell(const struct client *c, struct client_told *told)
 {
     static const char *const words[] = {
-        [SESSION_ARRIVE] = "arriving", [SESSION_TLS] = "tls",        [SESSION_TALK] = "talking",
-        [SESSION_ROUTE] = "routing",   [SESSION_HOLD] = "held",      [SESSION_WAIT] = "queued",
-        [SESSION_LOGIN] = "login",     [SESSION_CARRY] = "carrying", [SESSION_DRAIN] = "leaving",
-        [SESSION_END] = "ended"};
+        [SESSION_ARRIVE] = "arriving", [SESSION_TLS] = "tls",       [SESSION_TALK] = "talking",
+        [SESSION_REFUSE] = "refused",  [SESSION_ROUTE] = "routing", [SESSION_HOLD] = "held",
+        [SESSION_WAIT] = "queued",     [SESSION_LOGIN] = "login",   [SESSION_CARRY] = "carrying",
+        [SESSION_DRAIN] = "leaving",   [SESSION_END] = "ended"};
     const struct session *s = OUTER(c, session, client);
     told->phase = s->state < SESSION_ROUTE   ? CLIENT_TALKS
                   : s->state < SESSION_LOGIN ? CLIENT_ASKS

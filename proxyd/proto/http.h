@@ -18,4 +18,7 @@ bool http_announce(struct str word);
 /* 503, in answer to whatever was or will be asked. */
 void http_goodbye(struct buf *out, const char *text);
 
+/* The same to a client that is not let in; RATE: 429 (RFC 6585, 4). */
+void http_turn_away(struct buf *out, const char *text, bool rate);
+
 #endif

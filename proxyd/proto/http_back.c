@@ -13,12 +13,22 @@ bool http_announce(struct str word)
     return false;
 }
 
-void http_goodbye(struct buf *out, const char *text)
+static void answer(struct buf *out, const char *status, unsigned seconds, const char *text)
 {
     buf_addf(out,
-             "HTTP/1.1 503 Service Unavailable\r\nContent-Type: text/plain\r\n"
-             "Content-Length: %zu\r\nRetry-After: 10\r\nConnection: close\r\n\r\n%s\n",
-             strlen(text) + 1, text);
+             "HTTP/1.1 %s\r\nContent-Type: text/plain\r\n"
+             "Content-Length: %zu\r\nRetry-After: %u\r\nConnection: close\r\n\r\n%s\n",
+             status, strlen(text) + 1, seconds, text);
+}
+
+void http_goodbye(struct buf *out, const char *text)
+{
+    answer(out, "503 Service Unavailable", 10, text);
+}
+
+void http_turn_away(struct buf *out, const char *text, bool rate)
+{
+    answer(out, rate ? "429 Too Many Requests" : "503 Service Unavailable", 60, text);
 }
 
 /* "HTTP/1.", a digit, a blank, three digits (RFC 9112, 4). */

@@ -159,6 +159,9 @@ struct protocol {
     /* A last line at a command boundary before we close: IMAP `* BYE`, POP3 `-ERR`, SMTP `421`.
      * TEXT is ours. */
     void (*goodbye)(struct buf *out, const char *text);
+    /* The same for a client that is not let in at all, RATE: for connections come too often. NULL:
+     * goodbye does. */
+    void (*turn_away)(struct buf *out, const char *text, bool rate);
 
     /* Takes what the node says from IN, answers in OUT. The first call may have no input at all. */
     enum back_want (*back_read)(struct back *b, struct buf *in, struct buf *out);
@@ -190,6 +193,12 @@ const char *front_helo(const struct front *f);
 /* Notes REASON and returns FRONT_CLOSE; notes ERROR and returns BACK_FAILED. */
 enum front_want front_close(struct front *f, const char *reason);
 enum back_want back_fail(struct back *b, const char *error);
+
+/* The line of the node's reply that answers; empty where there is none. And whether it says that
+ * the credentials are wrong: not that something is out of order, or in use, or comes too often (RFC
+ * 5530, 3.; RFC 2449, 8.1; RFC 3206, 4.; RFC 4954, 6.; RFC 5804, 1.3). */
+struct str back_answer(const struct back *b);
+bool back_blames_login(const struct back *b);
 
 /* The login on the node; whether it is a token that is passed on; whether only a SASL message can
  * say it (two identities, or no password); and that message. */

@@ -70,6 +70,7 @@ static const struct protocol webmail = {
     .goodbye = http_goodbye,
     .back_read = http_back_read,
     .announce = http_announce,
+    .turn_away = http_turn_away,
 };
 
 static const struct protocol sieve = {
@@ -186,6 +187,34 @@ enum back_want back_fail(struct back *b, const char *error)
 {
     b->error = error;
     return BACK_FAILED;
+}
+
+/* Whether LINE stands before the one that answers: untagged in IMAP, "535-..." in SMTP. */
+static bool is_prelude(struct str line)
+{
+    return str_starts(line, "* ") ||
+           (line.n > 3 && line.p[3] == '-' && *line.p >= '0' && *line.p <= '9');
+}
+
+struct str back_answer(const struct back *b)
+{
+    struct str rest = buf_str(&b->reply), line = rest;
+    size_t used;
+    while (str_line(rest, &line, &used) && is_prelude(line))
+        rest = (struct str){rest.p + used, rest.n - used};
+    return line;
+}
+
+bool back_blames_login(const struct back *b)
+{
+    static const char *const others[] = {"[UNAVAILABLE]", "[INUSE]",    "[LIMIT]",
+                                         "[SERVERBUG]",   "[IN-USE]",   "[LOGIN-DELAY]",
+                                         "[SYS/TEMP]",    "[SYS/PERM]", "(TRYLATER)"};
+    struct str line = back_answer(b), status = str_word(&line), code = str_word(&line);
+    bool blames = !(status.n >= 3 && *status.p == '4'); /* SMTP: 454, 421 */
+    for (size_t i = 0; i < sizeof others / sizeof *others; i++)
+        blames &= !str_is(code, others[i]);
+    return blames;
 }
 
 const char *back_login(const struct back *b)

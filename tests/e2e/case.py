@@ -58,6 +58,11 @@ class Case(unittest.TestCase):
         self.addCleanup(node.close)
         return node
 
+    def new_source(self):
+        """An address of this machine that no client has come from yet: nobody's failed logins make his wait longer."""
+        self.sources = getattr(self, 'sources', 0) + 1
+        return f'127.0.{self.sources // 250 + 1}.{self.sources % 250 + 1}'
+
     def connect(self, proxyd, *args, **how):
         wire = proxyd.connect(*args, **how)
         self.addCleanup(wire.close)

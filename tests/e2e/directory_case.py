@@ -72,7 +72,7 @@ class DirectoryCase(Case):
         return self.proxyd(users, **merge(self.settings(*args, **how), sections or {}))
 
     def client(self, p):
-        client = self.connect(p)
+        client = self.connect(p, source=self.new_source())
         client.expect('* OK ...')
         self.clients.append(client)
         return client

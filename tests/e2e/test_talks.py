@@ -1,11 +1,13 @@
 # SPDX-License-Identifier: ISC
 """Plays the dialogues of tests/talk over real sockets: one proxyd with a service for each way that
 the dialogues set it up, and a node played by the script."""
+import concurrent.futures
 import glob
 import itertools
 import os
 import select
 import ssl
+import threading
 
 import talk
 from case import Case, authority
@@ -14,6 +16,7 @@ from wire import free_port, text
 
 FILES = sorted(glob.glob(os.path.join(ROOT, 'tests', 'talk', '*.talk')))
 MECHANISMS = 'plain login xoauth2 oauthbearer'
+ISSUING = threading.Lock()
 
 
 def playable(dialogue):
@@ -31,7 +34,7 @@ def service(settings, protocol, port, node, folder):
         'none' if settings.get('starttls') == 'false' else 'starttls'
     made = {'protocol': protocol, 'listeners': [{'address': f'127.0.0.1:{port}', 'tls': tls}],
             'mechanisms': settings.get('mechanisms', MECHANISMS).split(),
-            'plaintext_auth': 'never' if settings.get('plaintext') == 'false' else 'always',
+            'login_timeout': '10m', 'plaintext_auth': 'never' if settings.get('plaintext') == 'false' else 'always',
             'backend': {'check': {'interval': '0s'}, 'client_address': 'none'}}
     for key in 'max_errors', 'max_auth_errors':
         made[key] = int(settings.get(key, {'max_errors': 20, 'max_auth_errors': 5}[key]))
@@ -150,12 +153,27 @@ class Talks(Case):
             context = self.p.context()
             if 'external' in settings:
                 name = settings['external']
-                context.load_cert_chain(*authority().issue(name, f'email:{name}' if '@' in name else None))
-        self.p.port['talks' if context else 'talk'] = port
-        return self.connect(self.p, 'talks' if context else 'talk', context=context)
+                with ISSUING:
+                    context.load_cert_chain(*authority().issue(name, f'email:{name}' if '@' in name else None))
+        name = f'talk{port}' + ('s' if context else '')
+        self.p.port[name] = port
+        return self.connect(self.p, name, context=context, source=self.new_source())
+
+    def play(self, key):
+        """The dialogues of one service, one after the other; what went wrong with each."""
+        wrong = []
+        for dialogue in self.dialogues:
+            if self.key(dialogue) == key:
+                try:
+                    Player(self, dialogue, *self.ways[key]).play()
+                except (AssertionError, OSError) as error:
+                    wrong.append((dialogue, error))
+        return wrong
 
     def test_talks(self):
+        """Services side by side, for refused logins are answered late."""
         self.assertGreater(len(self.dialogues), 20)
-        for dialogue in self.dialogues:
-            with self.subTest(dialogue=f'{dialogue.place}: {dialogue.title}'):
-                Player(self, dialogue, *self.ways[self.key(dialogue)]).play()
+        with concurrent.futures.ThreadPoolExecutor(16) as pool:
+            for dialogue, error in itertools.chain(*pool.map(self.play, self.ways)):
+                with self.subTest(dialogue=f'{dialogue.place}: {dialogue.title}'):
+                    raise error

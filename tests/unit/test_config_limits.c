@@ -126,6 +126,9 @@ static void tells_what_is_never_reached(void **state)
             "    - {allow: 10.0.0.0/7}\n    - {deny: 10.0.0.0/8}\n" GOOD,
             "t.yaml:4:7: warning: never reached: the rule at line 3 has all of this network\n"
             "t.yaml:6:7: warning: never reached: the rule at line 3 has all of this network\n");
+    refused(
+        "global:\n  access:\n    - {deny: 0.0.0.0/0}\n    - {deny: all}\n    - {allow: all}\n" GOOD,
+        "t.yaml:5:7: warning: never reached: the rule at line 3 has all of this network\n");
     refused("global: {limits: {connections: 5, rate: 5}}\n" SERVICE(
                 "limits: {connections: 6, rate: 6, interval: 1s, rate_per_ip: 7}",
                 "limits: {connections: 5, connections_per_ip: 6, rate_per_ip: 8, interval: 1s}"),
