@@ -59,14 +59,19 @@ static void allow_folder_of(const struct rules *r, const char *path, uint64_t ac
     free(folder);
 }
 
+static void allow_socket(const struct rules *r, const struct addr *addr)
+{
+    if (addr->sa.sa_family == AF_UNIX)
+        allow_folder_of(r, addr->un.sun_path, OURS);
+}
+
 static void allow_sockets(const struct rules *r, const struct config *config)
 {
     for (size_t i = 0; i < config->service_count; i++)
-        for (size_t k = 0; k < config->services[i].listener_count; k++) {
-            const struct addr *addr = &config->services[i].listeners[k].bind;
-            if (addr->sa.sa_family == AF_UNIX)
-                allow_folder_of(r, addr->un.sun_path, OURS);
-        }
+        for (size_t k = 0; k < config->services[i].listener_count; k++)
+            allow_socket(r, &config->services[i].listeners[k].bind);
+    for (size_t i = 0; i < config->admin.listener_count; i++)
+        allow_socket(r, &config->admin.listeners[i].bind);
 }
 
 /* Returns 0 or an errno. Programs that an upgrade may start stand in the folder of ours, which is
