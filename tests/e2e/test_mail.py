@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: ISC
 """Port 25 and LMTP: recipients routed one by one, messages carried to the nodes as they come."""
-import re
+import os
 import signal
 import socket
 
@@ -717,3 +717,71 @@ class Lmtp(Base):
         self.begin(client, BOB, ANN)
         client.ask('DATA', '451 4.3.1 no disk')
         client.ask('NOOP', '250 2.0.0 Ok')
+
+
+class Size(Base):
+    """MAIL_SIZE is in MiB: 1024 of them take a while longer."""
+
+    SIZE = int(os.environ.get('MAIL_SIZE', 256))
+
+    @staticmethod
+    def swallow(wire, total):
+        """A node that counts a message and keeps nothing of it."""
+        wire.say('220 node')
+        while True:
+            line = wire.line()
+            if line == 'DATA':
+                wire.say('354 go')
+                while not wire.pending.endswith(b'\r\n.\r\n'):
+                    total[0] += max(0, len(wire.pending) - 5)
+                    wire.pending = wire.pending[-5:]
+                    if not wire.more(1 << 20):
+                        return
+                total[0] += len(wire.pending)
+                wire.pending = b''
+            wire.say('250 2.0.0 ok')
+
+    def test_a_large_message_takes_no_memory(self):
+        total, block = [0], b'x' * 1022 + b'\r\n'
+        node = self.node(serve=lambda wire: self.swallow(wire, total))
+        p = self.mail(f'{BOB} {node.address}', max_message_size='0')
+        client = self.client(p)
+        self.begin(client, BOB)
+        client.ask('DATA', '354 ...')
+        client.send(block * 1024)
+        before, peak = p.memory(), 0
+        for i in range(self.SIZE - 1):
+            client.send(block * 1024)
+            peak = max(peak, p.memory()) if i % 16 == 0 else peak
+        client.send(b'.\r\n')
+        client.expect('250 2.0.0 ok')
+        self.assertGreaterEqual(total[0], self.SIZE << 20)
+        self.assertLess(peak - before, 2 << 20)
+
+    def test_a_slow_node_slows_the_client_down(self):
+        node = self.node()
+        p = self.mail(f'{BOB} {node.address}', max_message_size='0')
+        client = self.client(p)
+        client.ask('MAIL FROM:<>', '250 ...')
+        client.say(f'RCPT TO:<{BOB}>')
+        wire = node.accept()
+        wire.say('220 node')
+        wire.line()
+        wire.say('250-node', '250 PIPELINING')
+        wire.expect('MAIL FROM:<>', f'RCPT TO:<{BOB}>')
+        wire.say('250 ok', '250 ok')
+        client.expect('250 ok')
+        client.say('DATA')
+        wire.expect('DATA')
+        wire.say('354 go')
+        client.expect('354 ...')
+        block, sent = (b'x' * 1022 + b'\r\n') * 64, 0
+        before = p.memory()
+        client.sock.settimeout(1)
+        try:
+            while sent < 256 << 20:
+                sent += client.sock.send(block)
+        except TimeoutError:
+            pass
+        self.assertLess(sent, 64 << 20)
+        self.assertLess(p.memory() - before, 2 << 20)
