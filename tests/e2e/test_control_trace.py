@@ -2,6 +2,7 @@
 """proxyctl trace: the dialogue of one login or one address, both sides, and never a credential."""
 import base64
 import json
+import os
 import subprocess
 import threading
 import time
@@ -221,12 +222,14 @@ class Dialogues(Case):
             pass
         client = self.connect(p, 'pop3')
         client.expect('+OK...')
+        before = p.memory()
         for _ in range(200):
             client.say(*[f'USER {"x" * 200}'] * 100)
             for _ in range(100):
                 client.line()
         self.assertEqual(p.ask('status')['status'], 0)
-        self.assertLess(p.memory(), 64 << 20)
+        if not os.environ.get('SAN'):  # which keeps what was freed for a while
+            self.assertLess(p.memory() - before, 8 << 20)
         stuck.kill()
         stuck.wait(PATIENCE)
         self.login(p, node)
