@@ -22,6 +22,9 @@
 #include <sodium.h>
 #include <stdlib.h>
 
+#define XXH_INLINE_ALL
+#include <xxhash.h>
+
 enum {
     VERSION = 1,
     NONCE = 12,
@@ -45,8 +48,18 @@ struct key {
     unsigned char token[COOKIE_KEY];
 };
 
+/* A cookie that was opened a while ago, as it came, and what was in it. The same one comes with
+ * every request of its browser, and opening it costs as much as all else that is done for one. */
+struct opened {
+    size_t service, text, room; /* bytes of each in `bytes`, in this order */
+    char bytes[];
+};
+
+enum { OPENED = 256 };
+
 struct cookie_keys {
     pthread_mutex_t lock;
+    struct opened *opened[OPENED]; /* each at the place that its text has, or NULL */
     unsigned count;
     struct key list[COOKIE_KEYS_MAX];
 };
@@ -165,6 +178,15 @@ void cookie_set_own_key(struct str base64)
     mem_wipe(bytes, sizeof bytes);
 }
 
+static void forget(struct opened **opened)
+{
+    struct opened *o = *opened;
+    *opened = NULL;
+    if (o)
+        mem_wipe(o, sizeof *o + o->service + o->text + o->room);
+    free(o);
+}
+
 void cookie_keys_free(struct cookie_keys *keys)
 {
     if (!keys || keys == own)
@@ -173,6 +195,8 @@ void cookie_keys_free(struct cookie_keys *keys)
         EVP_CIPHER_CTX_free(keys->list[i].seal);
         EVP_CIPHER_CTX_free(keys->list[i].open);
     }
+    for (size_t i = 0; i < OPENED; i++)
+        forget(&keys->opened[i]);
     pthread_mutex_destroy(&keys->lock);
     mem_wipe(keys, sizeof *keys);
     free(keys);
@@ -272,21 +296,59 @@ static bool open_by(const struct key *key, const char *service, const unsigned c
     return EVP_DecryptFinal_ex(c, room + n, &got) == 1;
 }
 
-bool cookie_open(struct cookie_keys *keys, const char *service, struct str text, uint64_t now,
-                 uint64_t lifetime, char room[COOKIE_ROOM], struct cookie_route *route)
+/* What TEXT, at its place AT, had in it when it was opened last: bytes in ROOM; 0: not known. */
+static size_t recall(const struct opened *at, struct str service, struct str text,
+                     char room[COOKIE_ROOM])
+{
+    if (!at || at->service != service.n || at->text != text.n ||
+        memcmp(at->bytes, service.p, service.n) != 0 ||
+        memcmp(at->bytes + service.n, text.p, text.n) != 0)
+        return 0;
+    memcpy(room, at->bytes + service.n + text.n, at->room);
+    return at->room;
+}
+
+static void remember(struct opened **at, struct str service, struct str text, const char *room,
+                     size_t size)
+{
+    struct opened *o = xmalloc(sizeof *o + service.n + text.n + size);
+    *o = (struct opened){service.n, text.n, size};
+    memcpy(o->bytes, service.p, service.n);
+    memcpy(o->bytes + service.n, text.p, text.n);
+    memcpy(o->bytes + service.n + text.n, room, size);
+    forget(at);
+    *at = o;
+}
+
+/* Opens TEXT for the first time: bytes in ROOM; 0: it is none of ours. The lock is held. */
+static size_t unseal(struct cookie_keys *keys, const char *service, struct str text,
+                     char room[COOKIE_ROOM])
 {
     unsigned char sealed[COOKIE_TEXT];
     bool opened = false;
-    ssize_t n = text.n < COOKIE_TEXT ? base64_decode(sealed, text) : -1;
+    ssize_t n = base64_decode(sealed, text);
     if (n < SEALED_MIN || n > SEALED_MAX || sealed[0] != VERSION)
-        return false;
+        return 0;
     size_t size = (size_t)n - OUTSIDE;
-    pthread_mutex_lock(&keys->lock);
     for (unsigned i = 0; i < keys->count && !opened; i++)
         opened = open_by(&keys->list[i], service, sealed + 1, sealed + 1 + NONCE, (int)size,
                          (unsigned char *)room);
+    return opened ? size : 0;
+}
+
+bool cookie_open(struct cookie_keys *keys, const char *service, struct str text, uint64_t now,
+                 uint64_t lifetime, char room[COOKIE_ROOM], struct cookie_route *route)
+{
+    struct str name = str_of(service);
+    if (text.n >= COOKIE_TEXT)
+        return false;
+    struct opened **place = &keys->opened[XXH3_64bits(text.p, text.n) % OPENED];
+    pthread_mutex_lock(&keys->lock);
+    size_t size = recall(*place, name, text, room);
+    if (!size && (size = unseal(keys, service, text, room)) > 0)
+        remember(place, name, text, room, size);
     pthread_mutex_unlock(&keys->lock);
-    if (!opened)
+    if (!size)
         return false;
     route->time = get_number((unsigned char *)room, TIME);
     route->port = (uint16_t)get_number((unsigned char *)room + TIME, 2);

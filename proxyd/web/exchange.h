@@ -94,7 +94,7 @@ struct exchange {
     char *rest;          /* of our own answer: what has not been written yet; owned */
     size_t rest_at, rest_size;
     struct web_result result;
-    char line_space[128], head_space[1024], out_space[768];
+    char line_space[128], head_space[2560], out_space[2560];
 };
 
 /* Has W look what can be done now. */

@@ -13,6 +13,8 @@ struct out {
 
 static inline void put(struct out *out, const char *p, size_t n)
 {
+    if (n == 0)
+        return;
     if ((size_t)(out->end - out->p) < n) {
         out->full = true;
         return;
