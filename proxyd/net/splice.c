@@ -111,7 +111,8 @@ static ssize_t move_spliced(struct splice *s, struct stream *from)
     ssize_t n = splice(from->fd, NULL, p->write, NULL, p->size, SPLICE_F_MOVE | SPLICE_F_NONBLOCK);
     if (n > 0) {
         p->held = (size_t)n;
-        s->seen(s, (struct str){NULL, p->held});
+        if (s->seen)
+            s->seen(s, (struct str){NULL, p->held});
         s->bulk = n >= CHUNK_MIN;
         return n;
     }
@@ -140,7 +141,8 @@ static ssize_t move_copied(struct splice *s, struct stream *from, struct stream 
     s->bulk = n == s->chunk;
     if (n == 0)
         return got;
-    s->seen(s, (struct str){w->scratch, n});
+    if (s->seen)
+        s->seen(s, (struct str){w->scratch, n});
     if (!stream_write(to, w->scratch, n))
         return STREAM_FAILED;
     if (s->bulk && s->chunk < CHUNK_MAX)

@@ -16,13 +16,14 @@ struct pipe;
  */
 enum { SPLICE_PIPES_MAX = 96 };
 
-/* One direction of a carried connection; all zero but for `seen` at the start. */
+/* One direction of a carried connection; all zero at the start, but for `seen`. */
 struct splice {
     uint64_t bytes;    /* read from the source so far */
     struct pipe *pipe; /* NULL, or it holds bytes */
     uint32_t chunk;    /* how much is read at once: grows with a bulk, shrinks with a slow peer */
     bool bulk;         /* the last reads were full ones */
-    /* Shown every piece before it is passed on; p is NULL where it passes unseen. */
+    /* Shown every piece before it is passed on; p is NULL where it passes unseen. NULL: nobody
+     * wants to know. */
     void (*seen)(struct splice *s, struct str piece);
 };
 
