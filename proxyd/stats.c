@@ -276,8 +276,9 @@ const char *stats_login_word(enum stats_login result)
 const char *stats_mail_word(enum stats_mail result)
 {
     static const char *const words[] = {[STATS_MAIL_DELIVERED] = "delivered",
-                                        [STATS_MAIL_PARTLY] = "partly",
+                                        [STATS_MAIL_DISCARDED] = "discarded",
                                         [STATS_MAIL_REFUSED] = "refused",
-                                        [STATS_MAIL_DEFERRED] = "deferred"};
+                                        [STATS_MAIL_FAILED] = "failed",
+                                        [STATS_MAIL_CUT] = "cut_off"};
     return words[result];
 }

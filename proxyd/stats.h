@@ -43,12 +43,13 @@ enum stats_login {
     STATS_LOGINS
 };
 
-/* What became of a mail transaction on port 25 or over LMTP. */
+/* What became of a recipient on port 25 or over LMTP; the words are those of the log. */
 enum stats_mail {
-    STATS_MAIL_DELIVERED, /* to all of its recipients that were accepted */
-    STATS_MAIL_PARTLY,    /* to some of them */
-    STATS_MAIL_REFUSED,   /* by the nodes, for good */
-    STATS_MAIL_DEFERRED,  /* the client is to try again */
+    STATS_MAIL_DELIVERED,
+    STATS_MAIL_DISCARDED,
+    STATS_MAIL_REFUSED, /* before there was a message */
+    STATS_MAIL_FAILED,  /* the node did not take the message */
+    STATS_MAIL_CUT,     /* the connection ended before that was known */
     STATS_MAILS
 };
 

@@ -4,6 +4,10 @@
  * connection ended. */
 #include "mail/parts.h"
 
+#include "stats.h"
+
+#include <string.h>
+
 static bool begin(struct log_line *l, const struct mail *m, const struct recipient *r,
                   const char *event)
 {
@@ -34,10 +38,20 @@ static struct str without_end(struct str answer)
     return answer;
 }
 
+/* RESULT is one of the words there, or why the connection ended. */
+static void count(const struct mail *m, const char *result)
+{
+    enum stats_mail mail = STATS_MAIL_DELIVERED;
+    while (mail < STATS_MAIL_CUT && strcmp(stats_mail_word(mail), result) != 0)
+        mail++;
+    stats_mail(m->client.service->stats, mail);
+}
+
 void mail_log_recipient(const struct mail *m, const struct recipient *r, const char *result,
                         struct str answer)
 {
     struct log_line l;
+    count(m, result);
     if (!begin(&l, m, r, "message"))
         return;
     log_str(&l, "node", r->node);

@@ -6,6 +6,8 @@
  * read away, and the client is told behind it. */
 #include "mail/parts.h"
 
+#include "stats.h"
+
 #include <string.h>
 
 enum {
@@ -117,6 +119,7 @@ static ssize_t fetch(struct mail *m, char *p, size_t limit)
         return n;
     m->active = m->client.worker->now;
     m->in_bytes += (size_t)n;
+    stats_bytes(m->client.service->stats, (uint64_t)n, 0);
     return (ssize_t)have + n;
 }
 

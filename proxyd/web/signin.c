@@ -7,6 +7,7 @@
 #include "web/signin.h"
 
 #include "hold.h"
+#include "recent.h"
 #include "route.h"
 #include "stats.h"
 #include "web/cookie.h"
@@ -77,6 +78,9 @@ static void log_route(const struct signin *s)
 static void log_login(const struct signin *s, bool ok, const char *reason)
 {
     struct log_line l;
+    const struct client *c = s->request->client;
+    if (!ok)
+        recent_failure(c->service->name, c->user, &c->address, c->id, reason);
     if (!client_log(&l, s->request->client, LOG_LEVEL_INFO, "login"))
         return;
     log_str(&l, "result", ok ? "ok" : "failed");

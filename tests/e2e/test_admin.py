@@ -13,6 +13,7 @@ import time
 from case import Case, start
 from directory import Slapd
 from directory_case import DirectoryCase
+from fake_mail import MailNode
 from metrics import fetch, metrics
 from proxyd import BINARY, PASSWORD, ROOT, WRONG, merge
 from wire import PATIENCE, free_port
@@ -273,6 +274,23 @@ class Counting(Admin, Case):
         m = metrics(self.port)
         self.assertEqual(m.get('proxyd_backend_places', **labels), 1)
         self.assertEqual(m.get('proxyd_logins_total', service='imap', result='busy'), 2)
+
+    def test_recipients_of_mail(self):
+        node = MailNode(self)
+        p = self.proxyd(f'bob@example.org {node.address}', **self.with_admin({'smtp': {'domains': ['example.org']}}))
+        client = self.connect(p, 'smtp')
+        client.expect('220 ...')
+        client.ask('HELO x', '250 ...')
+        client.ask('MAIL FROM:<a@example.net>', '250 ...')
+        client.ask('RCPT TO:<bob@example.org>', '250 ...')
+        client.ask('RCPT TO:<nobody@example.org>', '550 ...')
+        client.ask('DATA', '354 ...')
+        client.say('hello', '.')
+        client.expect('250 ...')
+        m = metrics(self.port)
+        for result, count in ('delivered', 1), ('refused', 1), ('failed', 0), ('cut_off', 0):
+            self.assertEqual(m.get('proxyd_mail_recipients_total', service='smtp', result=result), count, result)
+        self.assertGreater(m.get('proxyd_relayed_bytes_total', service='smtp', direction='in'), 5)
 
     def test_labels_are_escaped(self):
         self.proxyd(**self.with_admin({'nodes': {'a"b\\c é': {'address': '127.0.0.1:1'}}}))
