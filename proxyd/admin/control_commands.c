@@ -9,6 +9,7 @@
 #include "admin/control_trace.h"
 #include "admin/status.h"
 #include "hold.h"
+#include "limit.h"
 #include "node.h"
 #include "route.h"
 
@@ -98,6 +99,31 @@ static void run_trace(struct control_conn *c, const struct control_request *r)
     control_trace(c, r->who, r->lasts);
 }
 
+/* "192.0.2.7", "2001:db8::/64" as the status has it, or "all". */
+static bool read_address(const char *text, struct addr *address)
+{
+    struct str host = str_of(text);
+    const char *slash = strchr(text, '/');
+    if (slash && strcmp(slash, "/64") == 0)
+        host.n = (size_t)(slash - text);
+    return addr_numeric(address, host, 0) && address->sa.sa_family != AF_UNIX;
+}
+
+static void run_pardon(struct control_conn *c, const struct control_request *r)
+{
+    struct addr address;
+    bool all = strcmp(r->who, "all") == 0;
+    if (!all && !read_address(r->who, &address)) {
+        control_fail(c, EX_USAGE, "'%s' is no address", r->who);
+        return;
+    }
+    size_t count = limit_pardon(all ? NULL : &address);
+    if (count)
+        control_end(c, EX_OK, json_pack("{s:I}", "pardoned", (json_int_t)count));
+    else
+        control_fail(c, 1, "nothing is held against %s", all ? "anybody" : r->who);
+}
+
 void control_run(struct control_conn *c, const struct control_request *r)
 {
     static void (*const commands[CONTROL_COMMANDS])(struct control_conn *,
@@ -107,6 +133,7 @@ void control_run(struct control_conn *c, const struct control_request *r)
         [CONTROL_UNDRAIN] = run_undrain, [CONTROL_HOLD] = run_hold,
         [CONTROL_RELEASE] = run_release, [CONTROL_RELOAD] = run_reload,
         [CONTROL_FLUSH] = run_flush,     [CONTROL_TRACE] = run_trace,
+        [CONTROL_PARDON] = run_pardon,
     };
     commands[r->command](c, r);
 }

@@ -60,6 +60,7 @@ static const struct {
     [CONTROL_RELOAD] = {"reload", 0, 0},
     [CONTROL_FLUSH] = {"flush", USER, 0},
     [CONTROL_TRACE] = {"trace", WHO | LASTS, WHO},
+    [CONTROL_PARDON] = {"pardon", WHO, WHO},
 };
 
 const char *control_command_name(enum control_command command)
@@ -154,9 +155,10 @@ bool control_request_check(const struct control_request *r, char error[CONTROL_E
     }
     if (needed && (chosen == 0 || chosen & (chosen - 1)))
         return refuse(error, "'%s' needs %s", name,
-                      needed & (needed - 1)   ? "one of 'user', 'node' and 'session'"
-                      : needed & (USER | WHO) ? "a login"
-                                              : "a node");
+                      needed & (needed - 1)          ? "one of 'user', 'node' and 'session'"
+                      : r->command == CONTROL_PARDON ? "an address"
+                      : needed & (USER | WHO)        ? "a login"
+                                                     : "a node");
     if (r->command == CONTROL_TRACE && !(has & LASTS))
         return refuse(error, "'%s' needs a time", name);
     if (has & OVER && !(has & CLOSE))

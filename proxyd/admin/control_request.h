@@ -28,6 +28,7 @@ enum control_command {
     CONTROL_RELOAD,
     CONTROL_FLUSH,
     CONTROL_TRACE,
+    CONTROL_PARDON,
     CONTROL_COMMANDS
 };
 
@@ -38,10 +39,11 @@ struct control_request {
     char node[CONTROL_TEXT_MAX + 1];
     char service[CONTROL_TEXT_MAX + 1];
     char session[CONTROL_TEXT_MAX + 1];
-    char who[CONTROL_TEXT_MAX + 1]; /* trace: a login or a client's address */
-    bool close;                     /* drain: sessions are closed too, */
-    uint64_t over;                  /* in the course of so many ms */
-    uint64_t lasts;                 /* trace: ms */
+    char who[CONTROL_TEXT_MAX +
+             1];    /* trace: a login or a client's address; pardon: an address or "all" */
+    bool close;     /* drain: sessions are closed too, */
+    uint64_t over;  /* in the course of so many ms */
+    uint64_t lasts; /* trace: ms */
 };
 
 const char *control_command_name(enum control_command command);

@@ -46,6 +46,7 @@ static int usage(void)
           "  reload                                reads the configuration again\n"
           "  flush [LOGIN]                         forgets what directories have answered\n"
           "  trace LOGIN|CLIENT-IP [--for TIME]    shows a dialogue as it goes on\n"
+          "  pardon ADDRESS|all                    forgets what limits hold against clients\n"
           "  lookup [--service S] [--password-stdin] LOGIN\n"
           "                                        which node a login lives on, and why; needs\n"
           "                                        no running daemon\n",
@@ -149,6 +150,7 @@ static char *place_of_operand(struct control_request *r)
     case CONTROL_FLUSH:
         return r->user;
     case CONTROL_TRACE:
+    case CONTROL_PARDON:
         return r->who;
     default:
         return NULL;

@@ -14,7 +14,8 @@
  * the status to exit with. */
 int proxyctl_ask(const char *path, const struct control_request *r, bool json);
 
-/* An answer being shown on standard output. All zero but for `request` and `json`. */
+/* An answer being shown on standard output, between text_begin and text_end. All zero but for
+ * `request` and `json`. */
 struct proxyctl_print {
     const struct control_request *request;
     bool json;

@@ -3,6 +3,7 @@
  * Asking a running daemon: see proxyctl.h and control.h. */
 #include "admin/proxyctl.h"
 
+#include "admin/text.h"
 #include "base/mem.h"
 
 #include <errno.h>
@@ -84,7 +85,9 @@ int proxyctl_ask(const char *path, const struct control_request *r, bool json)
     if (fd >= 0) {
         set_patience(fd, r);
         FILE *in = fdopen(fd, "r");
+        locale_t old = text_begin();
         status = send_line(fd, line) ? show(in, &print) : EX_TEMPFAIL;
+        text_end(old);
         fclose(in);
     }
     json_decref(print.rows);

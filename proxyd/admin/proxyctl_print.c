@@ -167,6 +167,10 @@ static void put_status(const json_t *status)
                                                 {"BINDS", "binds", CELL_NUMBER},
                                                 {"FAILURES", "failures", CELL_NUMBER},
                                                 {0}};
+    static const struct column refused[] = {
+        {"ADDRESS", "address", CELL_TEXT}, {"LEVEL", "level", CELL_TEXT},
+        {"REFUSED", "count", CELL_NUMBER}, {"FOR", "seconds", CELL_TIME},
+        {"REASON", "reason", CELL_TEXT},   {0}};
     char *age = time_text(json_number_value(json_object_get(status, "seconds")));
     text_say(stdout,
              "proxyd %s, process %" JSON_INTEGER_FORMAT ", up %s: %" JSON_INTEGER_FORMAT
@@ -183,6 +187,7 @@ static void put_status(const json_t *status)
     put_section(status, "nodes", nodes);
     put_section(status, "maps", maps);
     put_section(status, "directories", directories);
+    put_section(status, "refused", refused);
     if (json_array_size(json_object_get(status, "drained")) +
         json_array_size(json_object_get(status, "held")))
         putchar('\n');
@@ -251,6 +256,9 @@ static void put_answer(const struct proxyctl_print *p, const json_t *object)
         put_problems(stderr, object);
         text_say(stdout, "reloaded");
         break;
+    case CONTROL_PARDON:
+        text_say(stdout, "pardoned");
+        break;
     case CONTROL_FLUSH:
         text_say(stdout, "flushed");
         break;
@@ -309,7 +317,6 @@ static void put_item(struct proxyctl_print *p, json_t *object)
 
 void proxyctl_print_item(struct proxyctl_print *p, json_t *object)
 {
-    locale_t old = text_begin();
     bool traced = p->request->command == CONTROL_TRACE;
     if (p->json && traced) {
         put_json(object, "\n");
@@ -321,13 +328,11 @@ void proxyctl_print_item(struct proxyctl_print *p, json_t *object)
     } else {
         put_item(p, object);
     }
-    text_end(old);
 }
 
 void proxyctl_print_end(struct proxyctl_print *p, const json_t *object)
 {
     const char *error = json_string_value(json_object_get(object, "error"));
-    locale_t old = text_begin();
     if (p->json) {
         put_json_end(p, object);
     } else if (error) {
@@ -336,5 +341,4 @@ void proxyctl_print_end(struct proxyctl_print *p, const json_t *object)
     } else {
         put_answer(p, object);
     }
-    text_end(old);
 }

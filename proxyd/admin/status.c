@@ -8,6 +8,7 @@
 #include "client.h"
 #include "crew.h"
 #include "hold.h"
+#include "limit.h"
 #include "node.h"
 #include "recent.h"
 #include "stats.h"
@@ -145,6 +146,22 @@ static json_t *failures_json(void)
     return list;
 }
 
+/* Who is refused, and why; REFUSED_MAX of them. */
+static json_t *refused_json(void)
+{
+    enum { REFUSED_MAX = 200 };
+    static struct limit_entry entries[REFUSED_MAX];
+    size_t count = limit_list(entries, REFUSED_MAX, uv_hrtime() / 1000000);
+    json_t *list = json_array();
+    for (size_t i = 0; i < count && i < REFUSED_MAX; i++)
+        json_array_append_new(
+            list,
+            json_pack("{s:o,s:o,s:s,s:o,s:o}", "address", text_json(entries[i].address), "level",
+                      text_json(entries[i].level), "reason", limit_reason_word(entries[i].reason),
+                      "count", number(entries[i].count), "seconds", number(entries[i].seconds)));
+    return list;
+}
+
 /* NAMES are freed. */
 static json_t *names_json(struct names names)
 {
@@ -158,11 +175,12 @@ static json_t *names_json(struct names names)
 json_t *status_json(const struct config *config, double seconds)
 {
     struct worker *workers[CREW_MAX];
-    return json_pack(
-        "{s:s,s:i,s:f,s:I,s:I,s:I,s:o,s:o,s:o,s:o,s:o,s:o,s:o,s:o}", "version", VERSION, "pid",
-        (int)getpid(), "seconds", seconds, "workers", (json_int_t)crew_workers(workers), "sessions",
-        (json_int_t)client_total(), "traces", (json_int_t)trace_count, "services",
-        services_json(config), "nodes", nodes_json(), "maps", maps_json(config), "directories",
-        directories_json(config), "drained", names_json(node_drained()), "held",
-        names_json(hold_list()), "talkers", talkers_json(), "failures", failures_json());
+    return json_pack("{s:s,s:i,s:f,s:I,s:I,s:I,s:o,s:o,s:o,s:o,s:o,s:o,s:o,s:o,s:o}", "version",
+                     VERSION, "pid", (int)getpid(), "seconds", seconds, "workers",
+                     (json_int_t)crew_workers(workers), "sessions", (json_int_t)client_total(),
+                     "traces", (json_int_t)trace_count, "services", services_json(config), "nodes",
+                     nodes_json(), "maps", maps_json(config), "directories",
+                     directories_json(config), "drained", names_json(node_drained()), "held",
+                     names_json(hold_list()), "talkers", talkers_json(), "failures",
+                     failures_json(), "refused", refused_json());
 }

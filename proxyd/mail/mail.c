@@ -578,7 +578,9 @@ static void tell(const struct client *c, struct client_told *told)
         [MAIL_PLACE] = "routing",   [MAIL_OPEN] = "opening",  [MAIL_BODY] = "message",
         [MAIL_FINAL] = "answering", [MAIL_LEAVE] = "leaving", [MAIL_END] = "ended"};
     const struct mail *m = OUTER(c, mail, client);
-    told->phase = m->courier_count ? CLIENT_SERVED : CLIENT_TALKS;
+    told->phase = m->state >= MAIL_LEAVE ? CLIENT_LEAVES
+                  : m->courier_count     ? CLIENT_SERVED
+                                         : CLIENT_TALKS;
     told->state = words[m->state];
     told->bytes_in = m->in_bytes;
 }

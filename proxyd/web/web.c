@@ -568,6 +568,7 @@ static void tell(const struct client *c, struct client_told *told)
         [WEB_END] = "ended"};
     const struct web *w = OUTER(c, web, client);
     told->phase = w->state == WEB_ROUTE || w->state == WEB_HOLD ? CLIENT_ASKS
+                  : w->state >= WEB_LEAVE                       ? CLIENT_LEAVES
                   : w->state >= WEB_WAY                         ? CLIENT_SERVED
                                                                 : CLIENT_TALKS;
     told->state = words[w->state];

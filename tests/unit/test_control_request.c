@@ -42,6 +42,7 @@ static void every_command_is_read(void **state)
     assert_true(read_text("{\"command\": \"flush\"}"));
     assert_true(read_text("{\"command\": \"trace\", \"who\": \"::1\", \"lasts\": 1000}"));
     assert_int_equal(request.lasts, 1000);
+    assert_true(read_text("{\"command\": \"pardon\", \"who\": \"192.0.2.7\"}"));
 }
 
 static void what_is_no_order_is_refused(void **state)
@@ -74,6 +75,7 @@ static void what_is_no_order_is_refused(void **state)
         "{\"command\": \"drain\", \"node\": \"n\", \"close\": true, \"over\": 86400001}",
         "{\"command\": \"hold\"}",
         "{\"command\": \"trace\", \"lasts\": 5}",
+        "{\"command\": \"pardon\"}",
         "{\"command\": \"trace\", \"who\": \"bob\"}",
     };
     for (size_t i = 0; i < sizeof lines / sizeof *lines; i++) {
