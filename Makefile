@@ -5,6 +5,7 @@
 #   make check [SAN=1]  all tests (scripts/check)
 #   make unit talk fuzz the parts of it that need no servers
 #   make bench          what a login, a round trip and a MiB take, beside nginx where it is installed
+#   make soak           ten minutes of idle sessions, logins, reloads and upgrades
 #   make install        below $(DESTDIR)$(PREFIX)
 #   make deb            the Debian package, into build/deb
 #   make format         clang-format for all C files
@@ -149,6 +150,11 @@ $(O)/tests/bench/map_bench: $(O)/tests/bench/map_bench.o $(B)/libproxyd.a
 bench: all $(O)/tests/bench/load $(O)/tests/bench/map_bench
 	python3 tests/bench/bench.py --proxyd $(B)/proxyd --load $(O)/tests/bench/load
 	$(O)/tests/bench/map_bench
+
+# MINUTES=10 SESSIONS=: as many as the limit of open files allows
+soak: all $(O)/tests/bench/load
+	python3 tests/bench/soak.py --proxyd $(abspath $(B)/proxyd) --load $(O)/tests/bench/load \
+		$(if $(MINUTES),--minutes $(MINUTES)) $(if $(SESSIONS),--sessions $(SESSIONS))
 
 # ---- the rest ----
 
