@@ -30,6 +30,9 @@ static struct {
         enum log_level level;
     } events[LOG_EVENTS_MAX];
     size_t event_count;
+    uint64_t lost; /* lines that could not be written, and why the last one */
+    int error;
+    bool cut; /* the last one that could is without its end */
 } target = {.lock = PTHREAD_MUTEX_INITIALIZER, .fd = STDERR_FILENO, .level = LOG_LEVEL_INFO};
 
 static int open_file(const char *path)
@@ -253,20 +256,51 @@ bool log_begin(struct log_line *l, enum log_level level, enum log_level threshol
     return true;
 }
 
+/* Under the lock. A full disk, a closed pipe or one that nobody reads must not stop the mail. */
+static bool write_out(const char *text, size_t n)
+{
+    struct pollfd out = {.fd = target.fd, .events = POLLOUT};
+    ssize_t done = poll(&out, 1, 0) == 1 ? write(target.fd, text, n) : 0;
+    if (done == (ssize_t)n)
+        return true;
+    target.cut |= done > 0;
+    target.error = done < 0 ? errno : done > 0 ? ENOSPC : EAGAIN;
+    return false;
+}
+
+static void finish(struct log_line *l)
+{
+    if (l->format == LOG_FORMAT_JSON)
+        l->text[l->n++] = '}';
+    l->text[l->n++] = '\n';
+}
+
+/* Under the lock: tells what is missing before the line that follows. */
+static bool tell_lost(void)
+{
+    struct log_line l;
+    log_begin(&l, LOG_LEVEL_ERROR, LOG_LEVEL_ERROR, "log");
+    log_fmt(&l, "message", "%llu lines were lost here: %s", (unsigned long long)target.lost,
+            strerror(target.error));
+    finish(&l);
+    if (target.cut && !write_out("\n", 1))
+        return false;
+    target.cut = false;
+    if (!write_out(l.text, l.n))
+        return false;
+    target.lost = 0;
+    return true;
+}
+
 void log_end(struct log_line *l)
 {
     static const int priorities[] = {LOG_ERR, LOG_WARNING, LOG_INFO, LOG_DEBUG};
-    if (l->format == LOG_FORMAT_JSON)
-        l->text[l->n++] = '}';
-    l->text[l->n] = '\n';
+    finish(l);
     pthread_mutex_lock(&target.lock);
-    struct pollfd out = {.fd = target.fd, .events = POLLOUT};
     if (target.fd < 0)
-        syslog(priorities[l->level], "%.*s", (int)l->n, l->text);
-    else if (poll(&out, 1, 0) != 1 || write(target.fd, l->text, l->n + 1) < 0) {
-        /* a full disk, a closed pipe or one that nobody reads must not stop the mail: the line is
-         * lost */
-    }
+        syslog(priorities[l->level], "%.*s", (int)l->n - 1, l->text);
+    else if ((target.lost && !tell_lost()) || !write_out(l->text, l->n))
+        target.lost++;
     pthread_mutex_unlock(&target.lock);
 }
 

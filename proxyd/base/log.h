@@ -67,7 +67,8 @@ void log_addr(struct log_line *l, const char *key, const struct addr *value);
 void log_fmt(struct log_line *l, const char *key, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 
-/* Writes the line with one write. */
+/* Writes the line with one write. Lines that cannot be written are counted: before the next one
+ * that can, a line says how many there were, and why. */
 void log_end(struct log_line *l);
 
 /* A whole line with a message= only, for events outside of sessions. */

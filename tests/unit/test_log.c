@@ -304,6 +304,25 @@ static void test_reopen(void **state)
     assert_non_null(strstr(text, "event=x message=fourth\n")); /* nothing has changed */
 }
 
+/* /dev/full is a full disk. */
+static void test_lost_lines_are_told_of(void **state)
+{
+    (void)state;
+    assert_int_equal(log_open("/dev/full", LOG_FORMAT_LOGFMT), 0);
+    log_message(LOG_LEVEL_INFO, "start", "one");
+    log_message(LOG_LEVEL_INFO, "start", "two");
+    begin(LOG_FORMAT_LOGFMT);
+    log_message(LOG_LEVEL_INFO, "start", "three");
+    log_message(LOG_LEVEL_INFO, "start", "four");
+    logged();
+    const char *lost = strstr(
+        text,
+        " level=error event=log message=\"2 lines were lost here: No space left on device\"\n");
+    assert_non_null(lost);
+    assert_non_null(strstr(lost, "message=three\n"));
+    assert_null(strstr(strstr(lost, "message=three\n"), "lost"));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -315,6 +334,7 @@ int main(void)
         cmocka_unit_test(test_problems),
         cmocka_unit_test(test_very_many_problems),
         cmocka_unit_test(test_reopen),
+        cmocka_unit_test(test_lost_lines_are_told_of),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
 }
