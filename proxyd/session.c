@@ -7,175 +7,23 @@
  * (an event on a stream, a timer, an answer) is noted and then stepped.
  *
  * What only the login needs (parsers, credentials, buffers) is in struct login and is given back,
- * wiped, when carrying starts. */
+ * wiped, when carrying starts. What is told of all this is in session_log.c. */
 #include "session.h"
 
-#include "client.h"
-#include "hold.h"
-#include "link.h"
-#include "net/splice.h"
-#include "recent.h"
-#include "route.h"
+#include "session_parts.h"
 #include "stats.h"
 #include "trace.h"
-#include "trace_line.h"
 
-#include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
 
 enum {
-    TALK = 256 * 1024,        /* bytes that are worth telling recent.h */
     ASK_AGAIN = 500,          /* ms between two questions where a login that waits belongs now */
     HALF_CLOSED_TIME = 30000, /* ms of silence after the node has ended */
     CLIENT_GONE_TIME = 300000 /* after the client has ended: the node may have work to do */
 };
 
-enum session_state {
-    SESSION_ARRIVE, /* the load balancer's PROXY header and implicit TLS */
-    SESSION_TLS,    /* handshake behind STARTTLS */
-    SESSION_TALK,   /* the client's commands up to a login */
-    SESSION_REFUSE, /* a login has failed; the client is told later */
-    SESSION_ROUTE,  /* maps and passwords are asked */
-    SESSION_HOLD,   /* the mailbox is on hold */
-    SESSION_WAIT,   /* for a place at the node */
-    SESSION_LOGIN,  /* connecting and logging in there */
-    SESSION_CARRY,  /* bytes, both ways */
-    SESSION_DRAIN,  /* our last words are on their way to the client */
-    SESSION_END     /* closed; freed after this round */
-};
-
-/* What a session needs until it carries. */
-struct login {
-    struct front front;
-    struct creds creds;
-    struct buf in, out;
-    struct route route;
-    struct hold_wait hold;
-    struct link link;
-    struct addr local;    /* where the client came in; len 0: not asked for */
-    uint64_t asked;       /* ms: when the credentials were whole */
-    uint64_t asked_ns;    /* the same, by the clock that stats.h has */
-    enum verdict verdict; /* of the last login that failed */
-    bool pulsed;          /* a client that has ended its side was asked whether it is there */
-    char external[LOGIN_MAX + 1];
-    char secret_space[256], in_space[1024], out_space[1024];
-    struct session *session;
-};
-
-struct session {
-    struct client client;
-    struct stream node;
-    struct splice up, down; /* client to node, node to client */
-    struct turn turn;       /* of these two, once there is no login any more */
-    enum session_state state;
-    bool half_closed; /* one side has ended; the client's `reason` says which */
-    struct node_ticket ticket;
-    uint64_t active; /* ms */
-    uint64_t told;   /* bytes that recent.h has heard of */
-    struct login *login;
-};
-
 static void session_step(struct session *s);
-
-/* ---- the log ---- */
-
-/* How the maps came to their answers, where the log is to say so much. */
-static void log_maps(const struct session *s)
-{
-    static const char *const words[] = {[MAP_FOUND] = "found",
-                                        [MAP_NOT_FOUND] = "not_found",
-                                        [MAP_AMBIGUOUS] = "ambiguous",
-                                        [MAP_TEMPORARY] = "temporary"};
-    const struct route *r = &s->login->route;
-    struct log_line l;
-    for (size_t i = 0; i < r->report_count; i++) {
-        const struct map_report *report = &r->reports[i];
-        if (report->result == MAP_PENDING || !client_log(&l, &s->client, LOG_LEVEL_DEBUG, "map"))
-            continue;
-        log_str(&l, "map", report->map);
-        log_str(&l, "result", words[report->result]);
-        log_str(&l, "reason", report->why);
-        log_str(&l, "server", report->server);
-        log_str(&l, "dn", report->dn);
-        log_str(&l, "search", report->search_command);
-        log_end(&l);
-    }
-}
-
-static void log_route(struct session *s)
-{
-    const struct route *r = &s->login->route;
-    struct log_line l;
-    log_maps(s);
-    trace_event(&s->client, "route: map %s, node %s: %s", r->map ? r->map : "-",
-                s->client.node ? node_name(s->client.node) : "-", r->why);
-    if (!client_log(&l, &s->client, LOG_LEVEL_INFO, "route"))
-        return;
-    log_str(&l, "map", r->map);
-    log_str(&l, "node", s->client.node ? node_name(s->client.node) : NULL);
-    log_str(&l, "reason", r->why);
-    log_end(&l);
-}
-
-static void log_login(struct session *s, bool ok, const char *reason)
-{
-    struct log_line l;
-    if (!ok)
-        recent_failure(s->client.service->name, s->client.user, &s->client.address, s->client.id,
-                       reason);
-    trace_event(&s->client, "login %s%s%s", ok ? "ok" : "failed", reason ? ": " : "",
-                reason ? reason : "");
-    if (!client_log(&l, &s->client, LOG_LEVEL_INFO, "login"))
-        return;
-    log_str(&l, "result", ok ? "ok" : "failed");
-    log_str(&l, "mechanism", s->client.user ? sasl_name(s->login->creds.mech) : NULL);
-    log_str(&l, "tls", stream_tls_version(&s->client.stream));
-    log_str(&l, "node", s->client.node ? node_name(s->client.node) : NULL);
-    log_str(&l, "reason", reason);
-    log_end(&l);
-}
-
-static void log_close(struct session *s, const char *detail)
-{
-    struct log_line l;
-    trace_event(&s->client, "closed: %s, %llu bytes in, %llu out",
-                client_reason_word(s->client.reason), (unsigned long long)s->up.bytes,
-                (unsigned long long)s->down.bytes);
-    if (!client_log_close(&l, &s->client))
-        return;
-    log_str(&l, "node", s->client.node ? node_name(s->client.node) : NULL);
-    log_num(&l, "bytes_in", s->up.bytes);
-    log_num(&l, "bytes_out", s->down.bytes);
-    log_seconds(&l, "seconds", s->client.worker->now - s->client.started);
-    log_str(&l, "reason", client_reason_word(s->client.reason));
-    log_str(&l, "detail", detail);
-    log_end(&l);
-}
-
-/* ---- counting ---- */
-
-static void count_login(const struct session *s, enum verdict verdict)
-{
-    static const enum stats_login results[] = {[VERDICT_OK] = STATS_LOGIN_OK,
-                                               [VERDICT_NODE_REFUSED] = STATS_LOGIN_FAILED,
-                                               [VERDICT_AUTH_FAILED] = STATS_LOGIN_FAILED,
-                                               [VERDICT_TEMPORARY] = STATS_LOGIN_TEMPORARY,
-                                               [VERDICT_NODE_DOWN] = STATS_LOGIN_NODE_DOWN,
-                                               [VERDICT_BUSY] = STATS_LOGIN_BUSY};
-    uint64_t took = verdict == VERDICT_OK ? uv_hrtime() - s->login->asked_ns : 0;
-    stats_login(s->client.service->stats, results[verdict], took);
-}
-
-/* Tells who moves much: from time to time, and at the end. */
-static void count_talker(struct session *s, bool end)
-{
-    uint64_t bytes = s->up.bytes + s->down.bytes - s->told;
-    if (bytes < TALK && !(end && bytes))
-        return;
-    s->told += bytes;
-    recent_bytes(s->client.user, bytes);
-}
 
 /* ---- beginning and end ---- */
 
@@ -237,13 +85,23 @@ static void say(struct session *s)
     buf_clear(&s->login->out);
 }
 
-/* The end of a login that ends with the session. It is no refusal: he may come again. */
+/* What the node said, where that is how the login failed. */
+static const struct back *words_of_node(const struct login *l)
+{
+    return l->verdict == VERDICT_NODE_REFUSED ? &l->link.back : NULL;
+}
+
+/* Answers a login that ends with the session: one that is under way may come again, one that has
+ * failed waits for its answer no longer. */
 static void break_off(struct session *s, const char *why)
 {
     struct login *l = s->login;
-    log_login(s, false, why);
-    count_login(s, VERDICT_TEMPORARY);
-    s->client.service->protocol->answer(&l->front, VERDICT_TEMPORARY, NULL, &l->out);
+    if (s->state != SESSION_REFUSE) {
+        l->verdict = VERDICT_TEMPORARY;
+        session_log_login(s, false, why);
+        session_count_login(s, l->verdict);
+    }
+    s->client.service->protocol->answer(&l->front, l->verdict, words_of_node(l), &l->out);
     say(s);
 }
 
@@ -257,10 +115,10 @@ static enum session_state session_end(struct session *s, enum client_reason reas
     const char *text = client_reason_text(reason);
     bool boundary = at_boundary(s);
     s->client.reason = reason;
-    if (s->state >= SESSION_ROUTE && s->state <= SESSION_LOGIN && reason != REASON_TOO_MANY_ERRORS)
+    if (s->state >= SESSION_REFUSE && s->state <= SESSION_LOGIN && reason != REASON_TOO_MANY_ERRORS)
         break_off(s, client_reason_word(reason)); /* too many: that login was answered */
-    count_talker(s, true);
-    log_close(s, detail);
+    session_count_talker(s, true);
+    session_log_close(s, detail);
     buf_init(&words, space, sizeof space, sizeof space);
     if (boundary && text) {
         s->client.service->protocol->goodbye(&words, text);
@@ -395,8 +253,8 @@ static enum session_state do_talk(struct session *s)
         case FRONT_LOGIN:
             return ask(s);
         case FRONT_REFUSED:
-            log_login(s, false, l->front.reason);
-            count_login(s, VERDICT_AUTH_FAILED);
+            session_log_login(s, false, l->front.reason);
+            session_count_login(s, VERDICT_AUTH_FAILED);
             continue;
         case FRONT_QUIT:
             return session_end(s, REASON_LOGOUT, NULL);
@@ -426,14 +284,13 @@ static enum session_state do_talk(struct session *s)
 static enum session_state do_refuse(struct session *s)
 {
     struct login *l = s->login;
-    const struct back *back = l->verdict == VERDICT_NODE_REFUSED ? &l->link.back : NULL;
     if (s->client.deadline && !client_timed_out(&s->client))
         return s->client.stream.gone
                    ? session_end(s, REASON_CLIENT_LOST, "before it was told of its failure")
                    : SESSION_REFUSE;
     s->client.deadline = 0;
     enum front_want want =
-        s->client.service->protocol->answer(&l->front, l->verdict, back, &l->out);
+        s->client.service->protocol->answer(&l->front, l->verdict, words_of_node(l), &l->out);
     say(s);
     link_free(&l->link);
     if (want == FRONT_CLOSE)
@@ -446,8 +303,8 @@ static enum session_state do_refuse(struct session *s)
 static enum session_state refuse(struct session *s, enum verdict verdict, const char *reason)
 {
     struct login *l = s->login;
-    log_login(s, false, reason);
-    count_login(s, verdict);
+    session_log_login(s, false, reason);
+    session_count_login(s, verdict);
     forget_node(s);
     creds_wipe(&l->creds);
     l->verdict = verdict;
@@ -501,7 +358,7 @@ static enum session_state enter(struct session *s)
     }
     forget_node(s);
     s->client.node = node;
-    log_route(s);
+    session_log_route(s);
     if (!node)
         return refuse(s, VERDICT_BUSY, "too many nodes are in use");
     s->ticket = (struct node_ticket){.post.run = place_granted};
@@ -537,7 +394,7 @@ static enum session_state do_route(struct session *s)
     case ROUTE_HOLD:
         return hold(s);
     default:
-        log_route(s);
+        session_log_route(s);
         return refuse(s, r->verdict, r->why);
     }
 }
@@ -692,26 +549,12 @@ static enum session_state logged_in(struct session *s)
     pass_on(&s->down, &s->client.stream, from_node);
     pass_on(&s->up, &s->node, from_client);
     s->active = s->client.worker->now;
-    log_login(s, true, NULL);
+    session_log_login(s, true, NULL);
     trace_carried(&s->client, 0, 0);
-    count_login(s, VERDICT_OK);
+    session_count_login(s, VERDICT_OK);
     stats_bytes(s->client.service->stats, s->up.bytes, s->down.bytes);
     login_free(s);
     return SESSION_CARRY;
-}
-
-/* How the node refused, for the log: the codes of the line that answers. Its text might repeat what
- * it was told, the password in whatever form among it; the client gets that, and the log does not.
- */
-static const char *node_words(const struct login *l, char *text, size_t size)
-{
-    char space[100];
-    struct buf out;
-    buf_init(&out, space, sizeof space, sizeof space);
-    trace_line_codes(back_answer(&l->link.back), &out);
-    struct str codes = buf_str(&out);
-    snprintf(text, size, "the node refused%s%.*s", codes.n ? ": " : "", (int)codes.n, codes.p);
-    return text;
 }
 
 static enum session_state do_login(struct session *s)
@@ -726,7 +569,7 @@ static enum session_state do_login(struct session *s)
     case LINK_REFUSED:
         if (back_blames_login(&link->back))
             route_refused(&s->login->route);
-        return refuse(s, VERDICT_NODE_REFUSED, node_words(s->login, words, sizeof words));
+        return refuse(s, VERDICT_NODE_REFUSED, session_node_words(s->login, words, sizeof words));
     case LINK_FAILED:
         return refuse(s, VERDICT_NODE_DOWN, link->error);
     default:
@@ -758,7 +601,7 @@ static enum session_state do_carry(struct session *s)
     if (s->up.bytes != up_before || s->down.bytes != down_before)
         s->active = s->client.worker->now;
     stats_bytes(s->client.service->stats, s->up.bytes - up_before, s->down.bytes - down_before);
-    count_talker(s, false);
+    session_count_talker(s, false);
     trace_carried(&s->client, s->up.bytes, s->down.bytes);
     if (up == SPLICE_FAILED || down == SPLICE_FAILED)
         return session_end(s, lost(s), NULL);

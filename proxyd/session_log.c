@@ -1,0 +1,117 @@
+/* SPDX-License-Identifier: ISC
+ *
+ * What is told of a session: the log, proxyctl's trace, the counters and what happened of late.
+ * Called by session.c alone; see session_parts.h. */
+#include "recent.h"
+#include "session_parts.h"
+#include "stats.h"
+#include "trace.h"
+#include "trace_line.h"
+
+enum { TALK = 256 * 1024 }; /* bytes that are worth telling recent.h */
+
+/* How the maps came to their answers, where the log is to say so much. */
+static void log_maps(const struct session *s)
+{
+    static const char *const words[] = {[MAP_FOUND] = "found",
+                                        [MAP_NOT_FOUND] = "not_found",
+                                        [MAP_AMBIGUOUS] = "ambiguous",
+                                        [MAP_TEMPORARY] = "temporary"};
+    const struct route *r = &s->login->route;
+    struct log_line l;
+    for (size_t i = 0; i < r->report_count; i++) {
+        const struct map_report *report = &r->reports[i];
+        if (report->result == MAP_PENDING || !client_log(&l, &s->client, LOG_LEVEL_DEBUG, "map"))
+            continue;
+        log_str(&l, "map", report->map);
+        log_str(&l, "result", words[report->result]);
+        log_str(&l, "reason", report->why);
+        log_str(&l, "server", report->server);
+        log_str(&l, "dn", report->dn);
+        log_str(&l, "search", report->search_command);
+        log_end(&l);
+    }
+}
+
+void session_log_route(struct session *s)
+{
+    const struct route *r = &s->login->route;
+    struct log_line l;
+    log_maps(s);
+    trace_event(&s->client, "route: map %s, node %s: %s", r->map ? r->map : "-",
+                s->client.node ? node_name(s->client.node) : "-", r->why);
+    if (!client_log(&l, &s->client, LOG_LEVEL_INFO, "route"))
+        return;
+    log_str(&l, "map", r->map);
+    log_str(&l, "node", s->client.node ? node_name(s->client.node) : NULL);
+    log_str(&l, "reason", r->why);
+    log_end(&l);
+}
+
+void session_log_login(struct session *s, bool ok, const char *reason)
+{
+    struct log_line l;
+    if (!ok)
+        recent_failure(s->client.service->name, s->client.user, &s->client.address, s->client.id,
+                       reason);
+    trace_event(&s->client, "login %s%s%s", ok ? "ok" : "failed", reason ? ": " : "",
+                reason ? reason : "");
+    if (!client_log(&l, &s->client, LOG_LEVEL_INFO, "login"))
+        return;
+    log_str(&l, "result", ok ? "ok" : "failed");
+    log_str(&l, "mechanism", s->client.user ? sasl_name(s->login->creds.mech) : NULL);
+    log_str(&l, "tls", stream_tls_version(&s->client.stream));
+    log_str(&l, "node", s->client.node ? node_name(s->client.node) : NULL);
+    log_str(&l, "reason", reason);
+    log_end(&l);
+}
+
+void session_log_close(struct session *s, const char *detail)
+{
+    struct log_line l;
+    trace_event(&s->client, "closed: %s, %llu bytes in, %llu out",
+                client_reason_word(s->client.reason), (unsigned long long)s->up.bytes,
+                (unsigned long long)s->down.bytes);
+    if (!client_log_close(&l, &s->client))
+        return;
+    log_str(&l, "node", s->client.node ? node_name(s->client.node) : NULL);
+    log_num(&l, "bytes_in", s->up.bytes);
+    log_num(&l, "bytes_out", s->down.bytes);
+    log_seconds(&l, "seconds", s->client.worker->now - s->client.started);
+    log_str(&l, "reason", client_reason_word(s->client.reason));
+    log_str(&l, "detail", detail);
+    log_end(&l);
+}
+
+void session_count_login(const struct session *s, enum verdict verdict)
+{
+    static const enum stats_login results[] = {[VERDICT_OK] = STATS_LOGIN_OK,
+                                               [VERDICT_NODE_REFUSED] = STATS_LOGIN_FAILED,
+                                               [VERDICT_AUTH_FAILED] = STATS_LOGIN_FAILED,
+                                               [VERDICT_TEMPORARY] = STATS_LOGIN_TEMPORARY,
+                                               [VERDICT_NODE_DOWN] = STATS_LOGIN_NODE_DOWN,
+                                               [VERDICT_BUSY] = STATS_LOGIN_BUSY};
+    uint64_t took = verdict == VERDICT_OK ? uv_hrtime() - s->login->asked_ns : 0;
+    stats_login(s->client.service->stats, results[verdict], took);
+}
+
+/* Tells who moves much: from time to time, and at the end. */
+void session_count_talker(struct session *s, bool end)
+{
+    uint64_t bytes = s->up.bytes + s->down.bytes - s->told;
+    if (bytes < TALK && !(end && bytes))
+        return;
+    s->told += bytes;
+    recent_bytes(s->client.user, bytes);
+}
+
+const char *session_node_words(const struct login *l, char *text, size_t size)
+{
+    char space[100];
+    struct buf out;
+    buf_init(&out, space, sizeof space, sizeof space);
+    trace_line_codes(back_answer(&l->link.back), &out);
+    struct str codes = buf_str(&out);
+    snprintf(text, size, "the node refused%s%.*s", codes.n ? ": " : "", (int)codes.n, codes.p);
+    return text;
+}
