@@ -222,6 +222,7 @@ static void begin_commands(struct buf *out, char space[OUT_SPACE])
 
 static void send_commands(struct courier *courier, struct buf *out, uint64_t patience)
 {
+    trace_bytes(&courier->mail->client, TRACE_TO_NODE, buf_str(out).p, buf_len(out));
     stream_write(&courier->stream, buf_str(out).p, buf_len(out));
     buf_free(out);
     set_deadline(courier, patience);
@@ -497,6 +498,7 @@ static void talk_step(struct courier *courier)
         if (n <= 0)
             break;
         heard = true;
+        trace_bytes(&courier->mail->client, TRACE_FROM_NODE, room, (size_t)n);
         buf_added(&courier->link.in, (uint32_t)n);
         if (!take_replies(courier))
             return;

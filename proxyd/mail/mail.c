@@ -34,6 +34,7 @@ static void say_line(struct mail *m, const char *text)
 
 static void flush(struct mail *m)
 {
+    trace_bytes(&m->client, TRACE_TO_CLIENT, buf_str(&m->out).p, buf_len(&m->out));
     stream_write(&m->client.stream, buf_str(&m->out).p, buf_len(&m->out));
     buf_clear(&m->out);
     stream_push(&m->client.stream);
@@ -330,6 +331,7 @@ static enum mail_state read_more(struct mail *m)
     ssize_t n = stream_read(&m->client.stream, room, m->in.cap - m->in.end);
     if (n <= 0)
         return n == STREAM_AGAIN ? MAIL_END : leave(m, client_left(n), NULL);
+    trace_bytes(&m->client, TRACE_FROM_CLIENT, room, (size_t)n);
     buf_added(&m->in, (uint32_t)n);
     m->active = m->client.worker->now;
     return MAIL_TALK;

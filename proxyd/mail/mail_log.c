@@ -18,10 +18,12 @@ static bool begin(struct log_line *l, const struct mail *m, const struct recipie
     return true;
 }
 
-void mail_log_route(const struct mail *m, const struct recipient *r, const char *reason)
+void mail_log_route(struct mail *m, const struct recipient *r, const char *reason)
 {
     const struct placement *p = &m->placement;
     struct log_line l;
+    trace_event(&m->client, "recipient %s: map %s, node %s: %s", r->mailbox,
+                p->route.map ? p->route.map : "-", p->node ? node_name(p->node) : "-", reason);
     if (!begin(&l, m, r, "route"))
         return;
     log_str(&l, "map", p->route.map);
@@ -47,11 +49,12 @@ static void count(const struct mail *m, const char *result)
     stats_mail(m->client.service->stats, mail);
 }
 
-void mail_log_recipient(const struct mail *m, const struct recipient *r, const char *result,
+void mail_log_recipient(struct mail *m, const struct recipient *r, const char *result,
                         struct str answer)
 {
     struct log_line l;
     count(m, result);
+    trace_event(&m->client, "recipient %s: %s", r->mailbox, result);
     if (!begin(&l, m, r, "message"))
         return;
     log_str(&l, "node", r->node);
@@ -65,6 +68,8 @@ void mail_log_recipient(const struct mail *m, const struct recipient *r, const c
 void mail_log_close(struct mail *m, const char *detail)
 {
     struct log_line l;
+    trace_event(&m->client, "closed: %s, %u messages", client_reason_word(m->client.reason),
+                m->messages);
     if (!client_log_close(&l, &m->client))
         return;
     log_num(&l, "messages", m->messages);

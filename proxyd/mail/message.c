@@ -11,13 +11,13 @@
 #include <string.h>
 
 enum {
-    HOPS_MAX = 100,  /* Received fields: a message that has so many goes round in circles */
-    TRACE_MAX = 2048 /* bytes of our own */
+    HOPS_MAX = 100,     /* Received fields: a message that has so many goes round in circles */
+    RECEIVED_MAX = 2048 /* bytes of our own */
 };
 
 /* How the worker's scratch is used: what was read, with room before it for what is sent in the same
  * piece; and the same in the other form, for nodes that take that. */
-enum { SPACE = COURIER_HEAD + TRACE_MAX, OTHER = SPACE + MAIL_READ + SPACE };
+enum { SPACE = COURIER_HEAD + RECEIVED_MAX, OTHER = SPACE + MAIL_READ + SPACE };
 _Static_assert(OTHER + MAIL_READ / 3 * 4 + SMTP_DATA_STUFF_END < WORKER_SCRATCH, "room for dots");
 
 /* ---- what is wrong with it ---- */
@@ -82,11 +82,11 @@ static void write_stuffed(struct courier *courier, struct str trace, struct str 
 static void pass_on(struct mail *m, char *p, size_t n, bool last)
 {
     struct transaction *t = &m->transaction;
-    char space[TRACE_MAX];
+    char space[RECEIVED_MAX];
     struct buf trace;
     buf_init(&trace, space, sizeof space, sizeof space);
     if (!t->told)
-        trace_write(m, &trace);
+        received_write(m, &trace);
     t->told = true;
     struct str field = buf_str(&trace);
     RING_EACH(ring, &m->couriers)

@@ -2,7 +2,7 @@
  *
  * What the files of this folder have in common: a client's connection (mail.c), its transaction
  * with the recipients (transaction.c), where a recipient belongs (recipient.c), a connection to a
- * node (courier.c), the message on its way (message.c), our field in it (trace.c), the log
+ * node (courier.c), the message on its way (message.c), our field in it (received.c), the log
  * (mail_log.c).
  *
  * mail.c steps; the others do what they are told, and note. Nothing but mail.c sets the state. */
@@ -16,6 +16,7 @@
 #include "proto/smtp_data.h"
 #include "proto/smtp_server.h"
 #include "route.h"
+#include "trace.h"
 
 enum {
     MAIL_IN_MAX = 112 * 1024, /* bytes of a client's that are kept: what one read of a message may
@@ -186,7 +187,7 @@ enum message_result {
 enum message_result message_step(struct mail *m);
 
 /* Puts our Received field into OUT. */
-void trace_write(const struct mail *m, struct buf *out);
+void received_write(const struct mail *m, struct buf *out);
 
 /* ---- the client ---- */
 
@@ -230,10 +231,10 @@ void mail_step(struct mail *m);
 
 /* ---- the log ---- */
 
-void mail_log_route(const struct mail *m, const struct recipient *r, const char *reason);
+void mail_log_route(struct mail *m, const struct recipient *r, const char *reason);
 
 /* What became of a recipient: RESULT in a word, and the words of who has decided. */
-void mail_log_recipient(const struct mail *m, const struct recipient *r, const char *result,
+void mail_log_recipient(struct mail *m, const struct recipient *r, const char *result,
                         struct str answer);
 void mail_log_close(struct mail *m, const char *detail);
 

@@ -100,11 +100,6 @@ void transaction_refuse(struct mail *m, struct recipient *r, const char *text)
 
 /* ---- the end ---- */
 
-static bool was_accepted(const struct recipient *r)
-{
-    return r->state == RECIPIENT_ACCEPTED || r->state == RECIPIENT_DISCARDED;
-}
-
 /* Of a message that was read for nobody. */
 static struct str discarded(void)
 {
@@ -123,46 +118,28 @@ static struct str outcome(const struct mail *m, const struct recipient *r)
     return text ? str_of(text) : (struct str){NULL, 0};
 }
 
-static void log_outcome(const struct mail *m, const struct recipient *r, struct str text)
-{
-    bool good = text.n && *text.p == '2';
-    const char *result = !good                             ? "failed"
-                         : r->state == RECIPIENT_DISCARDED ? "discarded"
-                                                           : "delivered";
-    mail_log_recipient(m, r, result, text);
-}
-
-/* One answer for all: the node's, for SMTP has only one that got the message. */
-static void answer_together(struct mail *m)
+/* One answer for all: the node's, for SMTP has only one that got the message. LMTP: each its own.
+ */
+static void answer_all(struct mail *m, bool each)
 {
     struct str all = {NULL, 0};
-    RING_EACH(ring, &m->transaction.recipients)
-    {
-        const struct recipient *r = recipient_of(ring);
-        if (!was_accepted(r))
-            continue;
-        struct str text = outcome(m, r);
-        log_outcome(m, r, text);
-        if (all.n == 0 || r->courier)
-            all = text;
-    }
-    mail_say(m, all);
-    m->messages += all.n && *all.p == '2';
-}
-
-static void answer_each(struct mail *m)
-{
     bool taken = false;
     RING_EACH(ring, &m->transaction.recipients)
     {
         const struct recipient *r = recipient_of(ring);
-        if (!was_accepted(r))
+        bool gone = r->state == RECIPIENT_DISCARDED;
+        if (r->state != RECIPIENT_ACCEPTED && !gone)
             continue;
         struct str text = outcome(m, r);
-        log_outcome(m, r, text);
-        mail_say(m, text);
-        taken |= text.n && *text.p == '2';
+        bool good = text.n && *text.p == '2';
+        taken |= good;
+        mail_log_recipient(m, r, good ? gone ? "discarded" : "delivered" : "failed", text);
+        if (each)
+            mail_say(m, text);
+        else if (all.n == 0 || r->courier)
+            all = text;
     }
+    mail_say(m, all);
     m->messages += taken;
 }
 
@@ -180,19 +157,13 @@ static void free_recipients(struct mail *m, const char *reason)
 
 void transaction_conclude(struct mail *m)
 {
-    if (m->lmtp)
-        answer_each(m);
-    else
-        answer_together(m);
+    answer_all(m, m->lmtp);
     transaction_end(m, NULL);
 }
 
 void transaction_refuse_message(struct mail *m, bool last)
 {
-    if (m->lmtp && last)
-        answer_each(m);
-    else
-        answer_together(m);
+    answer_all(m, m->lmtp && last);
     transaction_end(m, NULL);
 }
 

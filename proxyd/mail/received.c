@@ -35,7 +35,7 @@ static void write_date(struct buf *out)
     buf_add(out, text, n);
 }
 
-void trace_write(const struct mail *m, struct buf *out)
+void received_write(const struct mail *m, struct buf *out)
 {
     const struct client *c = &m->client;
     const char *tls = stream_tls_version(&c->stream);
