@@ -410,6 +410,19 @@ const struct config_node *config_node_find(const struct config *config, struct s
     return NULL;
 }
 
+bool config_is_hosted(const struct config_service *service, const char *domain)
+{
+    const struct strings *domains = &service->mail.domains;
+    size_t n = strlen(domain);
+    for (size_t i = 0; i < domains->count; i++) {
+        const char *d = domains->list[i];
+        size_t tail = *d == '*' ? strlen(++d) : n; /* ".example.org" */
+        if (tail <= n && (*d != '.' || tail < n) && str_is(str_of(domain + n - tail), d))
+            return true;
+    }
+    return false;
+}
+
 const struct protocol *config_backend_protocol(const struct config_service *service)
 {
     if (!service->protocol || service->protocol->engine != ENGINE_MAIL)

@@ -295,6 +295,9 @@ void config_share_maps(struct config *config, struct config *old);
 struct config *config_ref(struct config *config);
 void config_unref(struct config *config);
 
+/* Whether DOMAIN is one of mail.domains of SERVICE. */
+bool config_is_hosted(const struct config_service *service, const char *domain);
+
 /* What SERVICE speaks with its nodes. */
 const struct protocol *config_backend_protocol(const struct config_service *service);
 

@@ -132,7 +132,10 @@ static void located(struct route *r)
 static void locate(struct lookup_answer *a)
 {
     struct lookup *l = a->lookup;
+    const char *at = strrchr(l->login.login, '@');
+    bool mail = a->service->protocol->engine == ENGINE_MAIL;
     a->where.check = ROUTE_CHECK_NEVER;
+    a->where.named = mail && at && !config_is_hosted(a->service, at + 1);
     a->where.explain = a->check.report_count == 0;
     a->where.done = located;
     if (route_start(&a->where, l->worker, l->config, a->service, &l->login) != ROUTE_PENDING)

@@ -58,10 +58,16 @@ static const char *told_browser(enum verdict verdict)
     return NULL;
 }
 
-static const char *told_sender(enum verdict verdict)
+static const char *told_sender(const struct lookup_answer *a)
 {
-    return verdict == VERDICT_AUTH_FAILED ? "550 5.1.1, or what unknown_user says, or relayed"
-                                          : "451 4.3.0";
+    const struct config_mail *mail = &a->service->mail;
+    if (a->told != VERDICT_AUTH_FAILED)
+        return "451 4.3.0 Temporary failure, try again later";
+    if (a->where.named)
+        return mail->relay.host ? "554 5.7.1 Relay access denied; for relay_networks: relayed"
+                                : "554 5.7.1 Relay access denied";
+    return mail->unknown_user == UNKNOWN_USER_DISCARD ? "250 2.1.5 Ok, and it is discarded"
+                                                      : "550 5.1.1 User unknown";
 }
 
 /* What the client is told, in the words of its protocol; NULL: it is up to the node. */
@@ -77,7 +83,7 @@ static char *told_of(const struct lookup_answer *a)
     if (a->service->protocol->engine == ENGINE_WEB)
         return xstrdup(told_browser(a->told));
     if (a->service->protocol->engine == ENGINE_MAIL)
-        return xstrdup(told_sender(a->told));
+        return xstrdup(told_sender(a));
     creds_init(&creds, NULL, 0);
     front_init(&front, &setup, &creds);
     buf_init(&out, NULL, 0, PROTO_OUT_MAX);

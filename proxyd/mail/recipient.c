@@ -10,18 +10,6 @@
 
 enum { ASK_AGAIN = 500 /* ms between two questions whether a mailbox is still on hold */ };
 
-static bool is_hosted(const struct strings *domains, const char *domain)
-{
-    size_t n = strlen(domain);
-    for (size_t i = 0; i < domains->count; i++) {
-        const char *d = domains->list[i];
-        size_t tail = *d == '*' ? strlen(++d) : n; /* ".example.org" */
-        if (tail <= n && (*d == '.' ? tail < n : true) && str_is(str_of(domain + n - tail), d))
-            return true;
-    }
-    return false;
-}
-
 /* The postmaster of no domain is ours (RFC 5321, 4.5.1). */
 static void set_login(struct placement *p, const struct mail *m, const char *mailbox)
 {
@@ -29,7 +17,7 @@ static void set_login(struct placement *p, const struct mail *m, const char *mai
     const char *at = strrchr(mailbox, '@'), *ours = m->client.config->global.default_domain;
     if (!ours && domains->count)
         ours = domains->list[0][0] == '*' ? domains->list[0] + 2 : domains->list[0];
-    p->hosted = !at || is_hosted(domains, at + 1);
+    p->hosted = !at || config_is_hosted(m->client.service, at + 1);
     if (at || !ours)
         snprintf(p->creds.login, sizeof p->creds.login, "%s", mailbox);
     else

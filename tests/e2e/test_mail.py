@@ -3,10 +3,12 @@
 import os
 import signal
 import socket
+import subprocess
 
 from case import Case
 from fake_mail import MailNode
-from wire import free_port
+from proxyd import BINARY
+from wire import PATIENCE, free_port
 
 BOB, ANN, EVE = 'bob@example.org', 'ann@example.org', 'eve@example.com'
 
@@ -785,3 +787,19 @@ class Size(Base):
             pass
         self.assertLess(sent, 64 << 20)
         self.assertLess(p.memory() - before, 2 << 20)
+
+
+class Lookup(Base):
+    def lookup(self, p, login):
+        done = subprocess.run([os.path.join(os.path.dirname(BINARY), 'proxyctl'), '-c', p.path, 'lookup', '--service', 'smtp',
+                               login], capture_output=True, text=True, timeout=PATIENCE)
+        return done.returncode, done.stdout
+
+    def test_recipients(self):
+        p = self.mail(f'{BOB} 127.0.0.9:25\n@example.com 127.0.0.8\n* 127.0.0.7:24')
+        for login, status, said in ((BOB, 0, '127.0.0.9'), ('x@example.org', 0, '127.0.0.7'), (EVE, 0, '127.0.0.8'),
+                                    ('x@example.net', 1, '554 5.7.1 Relay access denied')):
+            with self.subTest(login=login):
+                code, text = self.lookup(p, login)
+                self.assertEqual(code, status, text)
+                self.assertIn(said, text)
