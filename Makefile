@@ -104,7 +104,7 @@ $(UNIT): %: %.o $(B)/libproxyd.a
 unit: all $(UNIT)
 	@for t in $(UNIT); do echo "# $$t" && "$$t" || exit 1; done
 
-$(O)/tests/talk/talk: $(O)/tests/talk/talk.o $(O)/tests/talk/script.o $(B)/libproxyd.a
+$(O)/tests/talk/talk: $(O)/tests/talk/talk.o $(O)/tests/talk/mail.o $(O)/tests/talk/script.o $(B)/libproxyd.a
 	@echo "  LD $@"
 	@$(CC) $(ALL_LDFLAGS) -o $@ $^ $(LIBS)
 

@@ -100,11 +100,6 @@ void smtp_client_data(struct smtp_client *c, struct buf *out)
     c->waiting[SMTP_AWAITED_DATA]++;
 }
 
-void smtp_client_quit(struct buf *out)
-{
-    buf_adds(out, "QUIT\r\n");
-}
-
 void smtp_client_chunk(struct smtp_client *c, struct buf *out, uint64_t size, bool last,
                        unsigned finals)
 {

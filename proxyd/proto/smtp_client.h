@@ -73,7 +73,6 @@ void smtp_client_mail(struct smtp_client *c, struct buf *out, const struct smtp_
 void smtp_client_rcpt(struct smtp_client *c, struct buf *out, const struct smtp_path *recipient,
                       const struct smtp_params *params);
 void smtp_client_data(struct smtp_client *c, struct buf *out);
-void smtp_client_quit(struct buf *out);
 
 /* The head of a chunk of SIZE bytes, of the last one with FINALS replies to come. */
 void smtp_client_chunk(struct smtp_client *c, struct buf *out, uint64_t size, bool last,

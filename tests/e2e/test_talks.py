@@ -38,6 +38,8 @@ def service(settings, protocol, port, node, folder):
             'backend': {'check': {'interval': '0s'}, 'client_address': 'none'}}
     for key in 'max_errors', 'max_auth_errors':
         made[key] = int(settings.get(key, {'max_errors': 20, 'max_auth_errors': 5}[key]))
+    if protocol in ('smtp', 'lmtp'):
+        made = {key: made[key] for key in ('protocol', 'listeners', 'backend', 'max_errors')} | {'domains': ['example.org']}
     if 'capabilities' in settings:
         made['capabilities'] = settings['capabilities']
     if settings.get('backend_starttls') == 'true':

@@ -5,6 +5,7 @@
  * pieces, byte by byte, and cut at random. The same files run over real sockets in tests/e2e.
  *
  *     talk FILE...      prints what differs as FILE:LINE: and exits with 1 */
+#include "mail.h"
 #include "script.h"
 
 #include "base/mem.h"
@@ -463,7 +464,7 @@ static unsigned play_line(struct world *w, size_t max)
     return 1;
 }
 
-static bool play(const struct dialogue *d, const char *mode, size_t max)
+static bool play_session(const struct dialogue *d, const char *mode, size_t max)
 {
     struct world w;
     bool end_expected = false;
@@ -486,6 +487,8 @@ static bool play(const struct dialogue *d, const char *mode, size_t max)
 static bool play_all_ways(const struct dialogue *d)
 {
     char mode[64];
+    bool (*play)(const struct dialogue *, const char *, size_t) =
+        d->protocol->engine == ENGINE_MAIL ? mail_play : play_session;
     if (!play(d, "whole", SIZE_MAX) || !play(d, "byte by byte", 1))
         return false;
     for (unsigned i = 0; i < RANDOM_RUNS; i++) {
