@@ -198,14 +198,17 @@ struct courier *courier_get(struct mail *m, struct node *node)
 
 static void waited(struct courier *courier)
 {
-    if (courier->ticket.state == TICKET_GRANTED)
+    if (courier->ticket.state == TICKET_GRANTED) {
         start_link(courier);
-    else if (courier->mail->client.worker->now >= courier->deadline)
-        courier_lose(courier,
-                     node_is_up(courier->node)
-                         ? "451 4.3.2 Too busy, try again later"
-                         : "451 4.4.1 The mail server is down, try again later",
-                     "waited too long for the node");
+        return;
+    }
+    if (courier->mail->client.worker->now < courier->deadline)
+        return;
+    node_count_rejected(courier->node);
+    courier_lose(courier,
+                 node_is_up(courier->node) ? "451 4.3.2 Too busy, try again later"
+                                           : "451 4.4.1 The mail server is down, try again later",
+                 "waited too long for the node");
 }
 
 /* ---- what it is told ---- */

@@ -346,9 +346,10 @@ enum leg_result leg_step(struct leg *leg)
     case LEG_WAIT:
         if (leg->ticket.state == TICKET_GRANTED)
             return find_connection(leg);
-        if (late)
-            return fail(leg, node_is_up(leg->node) ? 503 : 502, "waited too long for the node");
-        return LEG_MORE;
+        if (!late)
+            return LEG_MORE;
+        node_count_rejected(leg->node);
+        return fail(leg, node_is_up(leg->node) ? 503 : 502, "waited too long for the node");
     case LEG_CONNECT: {
         struct link *link = &leg->conn->approach->link;
         return linked(leg, late ? link_timed_out(link) : link_step(link), late);
