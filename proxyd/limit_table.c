@@ -8,6 +8,7 @@
 #include <pthread.h>
 #include <sodium.h>
 #include <stdlib.h>
+#include <string.h>
 
 enum {
     SHARDS = 64,
@@ -50,9 +51,10 @@ uint64_t limit_hash(const void *p, size_t n)
 
 bool limit_address_of(const struct addr *a, struct limit_address *address)
 {
+    static const unsigned char mapped[12] = {[10] = 0xff, [11] = 0xff};
     struct network n;
     uint64_t bits = 0;
-    bool known = network_of(&n, a), six = known && a->sa.sa_family == AF_INET6;
+    bool known = network_of(&n, a), six = known && memcmp(n.bytes, mapped, sizeof mapped) != 0;
     for (size_t i = 0; known && i < 8; i++)
         bits = bits << 8 | n.bytes[six ? i : i + 8];
     *address = (struct limit_address){bits, six};

@@ -6,6 +6,7 @@
 #include "hold.h"
 #include "route.h"
 #include "web/exchange.h"
+#include "web/origin.h"
 
 #include <stdlib.h>
 
@@ -19,8 +20,11 @@ struct basic {
     struct route route;
     struct creds creds;
     struct hold_wait hold;
-    uint64_t asked; /* ms */
-    bool released;  /* told so: to be asked again at once */
+    struct addr origin;
+    unsigned status;    /* of a refusal, which the client is told later; 0: none */
+    const char *reason; /* of the same */
+    uint64_t asked;     /* ms */
+    bool released;      /* told so: to be asked again at once */
     char secret_space[256];
 };
 
@@ -58,6 +62,9 @@ bool basic_begin(struct exchange *x, const struct http_head *head)
     struct basic *b = x->basic = xcalloc(1, sizeof *b);
     b->exchange = x;
     b->asked = x->web->client.worker->now;
+    b->origin = origin_of(&x->web->client, head);
+    b->route.client = &b->origin;
+    b->route.listener = x->web->client.listener;
     creds_init(&b->creds, b->secret_space, sizeof b->secret_space);
     ssize_t n = value.n <= base64_size(PLAIN_MAX) ? base64_decode(plain, value) : -1;
     const char *colon = n > 0 ? memchr(plain, ':', (size_t)n) : NULL;
@@ -94,10 +101,24 @@ static void log_failure(const struct exchange *x, const char *reason)
     log_end(&l);
 }
 
+static enum web_state tell_refusal(struct exchange *x)
+{
+    struct client *c = &x->web->client;
+    if (c->deadline && !client_timed_out(c))
+        return WEB_HOLD;
+    c->deadline = 0;
+    return answer_refuse(x, x->basic->status, x->basic->reason);
+}
+
+/* Logged at once, and told when the route says. */
 static enum web_state refuse(struct exchange *x, enum verdict verdict, const char *reason)
 {
+    struct basic *b = x->basic;
     log_failure(x, reason);
-    return answer_refuse(x, verdict == VERDICT_AUTH_FAILED ? 401 : 503, reason);
+    b->status = verdict == VERDICT_AUTH_FAILED ? 401 : 503;
+    b->reason = reason;
+    x->web->client.deadline = b->route.answer_at;
+    return tell_refusal(x);
 }
 
 enum web_state basic_ask(struct exchange *x)
@@ -105,9 +126,7 @@ enum web_state basic_ask(struct exchange *x)
     struct basic *b = x->basic;
     struct client *c = &x->web->client;
     c->deadline = 0;
-    if (b->creds.malformed)
-        return refuse(x, VERDICT_AUTH_FAILED, "malformed credentials");
-    if (!c->user || strcmp(c->user, b->creds.login) != 0) {
+    if (!b->creds.malformed && (!c->user || strcmp(c->user, b->creds.login) != 0)) {
         free(c->user);
         c->user = xstrdup(b->creds.login);
     }
@@ -138,6 +157,8 @@ enum web_state basic_hold(struct exchange *x)
 {
     struct basic *b = x->basic;
     struct client *c = &x->web->client;
+    if (b->status)
+        return tell_refusal(x);
     if (!client_timed_out(c) && !b->released)
         return WEB_HOLD;
     hold_forget(&b->hold);
@@ -153,7 +174,7 @@ enum web_state basic_hold(struct exchange *x)
 enum web_state basic_answered(struct exchange *x)
 {
     struct basic *b = x->basic;
-    const struct route *r = &b->route;
+    struct route *r = &b->route;
     struct web_route *to = &x->request.route;
     switch (r->result) {
     case ROUTE_PENDING:
@@ -161,6 +182,8 @@ enum web_state basic_answered(struct exchange *x)
     case ROUTE_HOLD:
         return hold(x);
     case ROUTE_OK:
+        if (r->verified && !route_let_in(r))
+            return refuse(x, r->verdict, r->why);
         snprintf(to->name, sizeof to->name, "%s", r->node_name ? r->node_name : "");
         snprintf(to->host, sizeof to->host, "%s", r->host);
         snprintf(to->login, sizeof to->login, "%s", b->creds.login);
@@ -188,4 +211,12 @@ struct str basic_credentials(const struct exchange *x, struct buf *out)
         buf_added(out, (uint32_t)base64_encode(room, plain, n));
     mem_wipe(plain, n);
     return buf_str(out);
+}
+
+void basic_told(struct exchange *x, unsigned status)
+{
+    if (!x->basic || status != 401)
+        return;
+    log_failure(x, "the node refused the login");
+    route_refused(&x->basic->route);
 }

@@ -21,7 +21,7 @@ enum web_state {
     WEB_IDLE,   /* nothing of the next request has come */
     WEB_HEAD,   /* some of its head has */
     WEB_ROUTE,  /* the maps are asked about its Authorization */
-    WEB_HOLD,   /* that mailbox is on hold */
+    WEB_HOLD,   /* that mailbox is on hold, or its login failed and this is told later */
     WEB_BODY,   /* its body is read, for it is answered here */
     WEB_SERVE,  /* it is being answered here */
     WEB_ANSWER, /* our own answer is on its way to the client */
@@ -154,6 +154,9 @@ enum web_state basic_hold(struct exchange *x);
 
 /* What the node is to be told in Authorization, in OUT; empty: what the client said. */
 struct str basic_credentials(const struct exchange *x, struct buf *out);
+
+/* Notes that the node answered with STATUS: 401 is a failed login as any other. */
+void basic_told(struct exchange *x, unsigned status);
 
 void basic_free(struct exchange *x);
 

@@ -185,6 +185,7 @@ static void note_answer(struct exchange *x, const struct http_head *h)
     x->result.status = h->status;
     x->down_begun = true;
     x->can_retry = false;
+    basic_told(x, h->status);
     web_login_answered(&x->request, h);
 }
 

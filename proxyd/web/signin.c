@@ -14,6 +14,7 @@
 #include "web/form.h"
 #include "web/inside.h"
 #include "web/markup.h"
+#include "web/origin.h"
 #include "web/page.h"
 #include "web/site.h"
 
@@ -36,12 +37,15 @@ struct signin {
     struct web_job job;
     struct web_request *request;
     struct str user; /* as it was typed; in the request's body */
+    struct addr origin;
     struct creds creds;
     struct route route;
     struct hold_wait hold;
     struct timer timer;
     uint64_t asked;    /* ms */
     uint64_t asked_ns; /* the same */
+    unsigned status;   /* of a refusal */
+    const char *message;
     struct web_route to;
     struct call page, post;
     struct form hidden; /* of the node's page */
@@ -123,17 +127,34 @@ static void cancel(struct web_job *job)
     signin_free(OUTER(job, signin, job));
 }
 
+static void tell_refusal(struct timer *timer)
+{
+    struct signin *s = OUTER(timer, signin, timer);
+    struct web_request *r = s->request;
+    r->login = NULL;
+    page_show(r, s->status, s->message, s->user);
+    signin_free(s);
+}
+
 /* Answers with the page, for VERDICT: every login that is not let in ends here. STATUS and MESSAGE
- * are for the browser, REASON is for the log. */
+ * are for the browser, late where the route says so, REASON is for the log, at once; the node and
+ * the secret are not needed any more. */
 static void refuse(struct signin *s, enum verdict verdict, unsigned status, const char *message,
                    const char *reason)
 {
-    struct web_request *r = s->request;
+    struct worker *w = s->request->client->worker;
     log_login(s, false, reason);
     count_login(s, verdict);
-    r->login = NULL;
-    page_show(r, status, message, s->user);
-    signin_free(s);
+    call_end(&s->page);
+    call_end(&s->post);
+    creds_wipe(&s->creds);
+    s->status = status;
+    s->message = message;
+    s->timer.fire = tell_refusal;
+    if (s->route.answer_at > w->now)
+        worker_timer(w, &s->timer, s->route.answer_at - w->now);
+    else
+        tell_refusal(&s->timer);
 }
 
 static void refuse_for(struct signin *s, enum verdict verdict, const char *reason)
@@ -246,6 +267,10 @@ static char *landing(const struct signin *s)
 static void let_in(struct signin *s)
 {
     struct web_request *r = s->request;
+    if (!route_let_in(&s->route)) {
+        refuse_for(s, s->route.verdict, s->route.why);
+        return;
+    }
     char sealed[COOKIE_TEXT], *target = landing(s);
     const struct cookie_route route = {.time = (uint64_t)time(NULL),
                                        .name = str_of(s->to.name),
@@ -288,6 +313,12 @@ static bool is_success(const struct signin *s)
     return status && (!node->cookie || inside_sets(h, str_of(node->cookie), true));
 }
 
+static void refused(struct signin *s)
+{
+    route_refused(&s->route);
+    refuse_for(s, VERDICT_NODE_REFUSED, "the node refused the login");
+}
+
 static void posted(struct call *call)
 {
     struct signin *s = OUTER(call, signin, post);
@@ -301,7 +332,7 @@ static void posted(struct call *call)
     else if (status >= 500)
         refuse_for(s, VERDICT_NODE_DOWN, "the node answered with an error");
     else
-        refuse_for(s, VERDICT_NODE_REFUSED, "the node refused the login");
+        refused(s);
 }
 
 /* A field that the node gets from its own page, unless the configuration or the login has it. */
@@ -487,6 +518,9 @@ static struct signin *signin_new(struct web_request *r)
     s->asked = c->worker->now;
     s->asked_ns = uv_hrtime();
     s->route.done = routed;
+    s->origin = origin_of(c, r->head);
+    s->route.client = &s->origin;
+    s->route.listener = c->listener;
     s->route.explain = c->service->log_level >= LOG_LEVEL_DEBUG;
     buf_init(&s->room, NULL, 0, INSIDE_MAX);
     creds_init(&s->creds, s->secret_space, sizeof s->secret_space);
