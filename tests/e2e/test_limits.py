@@ -9,6 +9,7 @@ import urllib.request
 
 from case import Case
 from proxyd import PASSWORD, WRONG
+from web_case import Message, WebCase, basic
 from wire import Wire, free_port
 
 GREETINGS = {'imap': '* OK ...', 'pop3': '+OK ...', 'submission': '220 ...', 'sieve': '"IMPLEMENTATION"...'}
@@ -393,3 +394,47 @@ class Webmail(Limits):
     def test_denied(self):
         p, url = self.webmail(access=[{'deny': 'all'}])
         self.assertEqual(self.status(url)[0], 503)
+
+
+class WebLogins(WebCase):
+    """Authorization: Basic; that of the page is in test_web_login.py."""
+    LIMITS = {'limits': {'auth_failures_per_ip': 3, 'interval': '1h'}}
+
+    def serving(self, authentication='proxy'):
+        self.home = self.node()
+        return self.web(self.home, users=f'bob@example.org {self.home.address} password={{PLAIN}}{PASSWORD}',
+                        authentication=authentication, **self.LIMITS)
+
+    def send(self, p, password, *fields):
+        client = self.client(p)
+        client.send('\r\n'.join(['GET / HTTP/1.1', 'Host: mail.example.org', basic(password=password), *fields, '', '']).encode())
+        return client
+
+    def test_late_and_limited_by_whom_a_balancer_names(self):
+        p = self.serving()
+        forwarded = 'X-Forwarded-For: 203.0.113.9, 192.0.2.1, 127.0.0.9'
+        begin = time.monotonic()
+        for client in [self.send(p, f'guess{number}', forwarded) for number in range(3)]:
+            self.assertEqual(Message(client).status, 401)
+        self.assertGreaterEqual(time.monotonic() - begin, 2)
+        self.assertEqual([e['address'] for e in p.ask('status')['refused']], ['192.0.2.1'])
+        self.assertEqual(Message(self.send(p, PASSWORD, forwarded)).status, 503)
+        for other in 'X-Forwarded-For: 192.0.2.1, 192.0.2.2', 'X-Forwarded-For: 192.0.2.1, unknown', 'Accept: */*':
+            client = self.send(p, PASSWORD, other)
+            wire = self.home.accept()
+            Message(wire)
+            self.answer(wire)
+            self.assertEqual(Message(client).status, 200)
+            wire.close()
+
+    def test_the_nodes_401_counts(self):
+        p = self.serving('backend')
+        for number in range(3):
+            client = self.send(p, f'guess{number}')
+            wire = self.home.accept()
+            Message(wire)
+            self.answer(wire, '401 Unauthorized', 'WWW-Authenticate: Basic realm="node"')
+            self.assertEqual(Message(client).status, 401)
+            wire.close()
+        p.wait('login', count=3, result='failed', reason='the node refused the login')
+        self.assertEqual(Message(self.send(p, PASSWORD)).status, 503)
