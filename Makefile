@@ -143,13 +143,18 @@ $(O)/tests/bench/load: $(O)/tests/bench/load.o
 	@echo "  LD $@"
 	@$(CC) $(ALL_LDFLAGS) -o $@ $^ -lssl -lcrypto
 
+$(O)/tests/bench/access_bench: $(O)/tests/bench/access_bench.o $(B)/libproxyd.a
+	@echo "  LD $@"
+	@$(CC) $(ALL_LDFLAGS) -o $@ $^ $(LIBS)
+
 $(O)/tests/bench/map_bench: $(O)/tests/bench/map_bench.o $(B)/libproxyd.a
 	@echo "  LD $@"
 	@$(CC) $(ALL_LDFLAGS) -o $@ $^ $(LIBS)
 
-bench: all $(O)/tests/bench/load $(O)/tests/bench/map_bench
+bench: all $(O)/tests/bench/load $(O)/tests/bench/map_bench $(O)/tests/bench/access_bench
 	python3 tests/bench/bench.py --proxyd $(B)/proxyd --load $(O)/tests/bench/load
 	$(O)/tests/bench/map_bench
+	$(O)/tests/bench/access_bench
 
 # MINUTES=10 SESSIONS=: as many as the limit of open files allows
 soak: all $(O)/tests/bench/load

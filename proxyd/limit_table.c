@@ -57,26 +57,21 @@ bool limit_address_of(const struct addr *a, struct limit_address *address)
     bool known = network_of(&n, a), six = known && memcmp(n.bytes, mapped, sizeof mapped) != 0;
     for (size_t i = 0; known && i < 8; i++)
         bits = bits << 8 | n.bytes[six ? i : i + 8];
-    *address = (struct limit_address){bits, six};
+    uint64_t words[2] = {bits, six};
+    *address = (struct limit_address){bits, six, limit_hash(words, sizeof words)};
     return known;
 }
 
 /* ---- finding ---- */
 
-static uint64_t hash_of(const struct limit_address *address)
-{
-    uint64_t words[2] = {address->bits, address->six};
-    return limit_hash(words, sizeof words);
-}
-
 static struct limit_shard *shard_of(const struct limit_address *address)
 {
-    return &shards[hash_of(address) % SHARDS];
+    return &shards[address->hash % SHARDS];
 }
 
 static struct limit_record **slot_of(struct limit_shard *shard, const struct limit_address *address)
 {
-    return &shard->slots[hash_of(address) / SHARDS % SLOTS];
+    return &shard->slots[address->hash / SHARDS % SLOTS];
 }
 
 static bool same(const struct limit_address *a, const struct limit_address *b)

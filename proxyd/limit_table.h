@@ -24,6 +24,7 @@ enum { LIMIT_MEMORY = 128 * 1024, LIMIT_GUESSES = 16 };
 struct limit_address {
     uint64_t bits;
     bool six;
+    uint64_t hash; /* of these */
 };
 
 /* A time in which something is counted: begins with the first that is, and then is over. */
