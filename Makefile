@@ -3,7 +3,8 @@
 #
 #   make [SAN=1]        build/proxyd and build/proxyctl; SAN=1: with ASan and UBSan, below build/san/
 #   make check [SAN=1]  all tests (scripts/check)
-#   make unit talk fuzz the parts of it that need no servers
+#   make unit talk threads fuzz
+#                       the parts of it that need no servers
 #   make bench          what a login, a round trip and a MiB take, beside nginx where it is installed
 #   make soak           ten minutes of idle sessions, logins, reloads and upgrades
 #   make install        below $(DESTDIR)$(PREFIX)
@@ -111,6 +112,18 @@ $(O)/tests/talk/talk: $(O)/tests/talk/talk.o $(O)/tests/talk/mail.o $(O)/tests/t
 talk: $(O)/tests/talk/talk
 	$< tests/talk/*.talk
 
+# What several threads use at once, under ThreadSanitizer: the few sources that it takes.
+THREADED = tests/unit/test_limit.c proxyd/limit.c proxyd/limit_table.c proxyd/access.c \
+	proxyd/base/addr.c proxyd/base/str.c proxyd/base/mem.c proxyd/base/buf.c auth/sasl.c
+
+build/tsan/test_limit: $(THREADED) $(wildcard proxyd/*.h proxyd/base/*.h)
+	@mkdir -p $(@D)
+	@echo "  CC $@"
+	@$(CC) $(INCLUDE) -g -O1 -fsanitize=thread -o $@ $(THREADED) $(LIBS) -lcmocka -pthread
+
+threads: build/tsan/test_limit
+	$<
+
 # The fuzzers need clang, and the whole program once more with its instrumentation.
 build/fuzz/%.o: %.c
 	@mkdir -p $(@D)
@@ -194,6 +207,6 @@ format:
 clean:
 	rm -rf build
 
-.PHONY: all unit talk fuzz check bench format install deb clean
+.PHONY: all unit talk threads fuzz check bench format install deb clean
 .SECONDARY:
 -include $(shell find build -name '*.d' -type f 2>/dev/null)
