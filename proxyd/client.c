@@ -166,6 +166,16 @@ static enum client_arrival admit_client(struct client *c, char text[CLIENT_TEXT]
                : turn_away(c, &words, text);
 }
 
+bool client_become(struct client *c, const struct addr *address, struct buf *words)
+{
+    const struct limit_place place = place_of(c);
+    limit_leave(&place, &c->address, c->worker->now, &c->ticket);
+    c->address = *address;
+    bool in = admit_announced(&place, c->id, address, c->worker->now, &c->ticket, words);
+    c->refused = !in;
+    return in;
+}
+
 /* The load balancer's words about the client, where the listener expects them. */
 static enum client_arrival read_header(struct client *c, struct addr *local, char text[CLIENT_TEXT])
 {

@@ -153,6 +153,11 @@ enum { CLIENT_TEXT = 100 }; /* bytes of such words, with their NUL */
  * implicit TLS. LOCAL gets the address that the client came to, where a header tells it. */
 enum client_arrival client_arrive(struct client *c, struct addr *local, char text[CLIENT_TEXT]);
 
+/* C, which is trusted, has said that it speaks for ADDRESS (XCLIENT): it is counted, and logged,
+ * under that from now on. False: ADDRESS may not come in; what it is to be told is in WORDS, and
+ * the reason is REASON_REFUSED. */
+bool client_become(struct client *c, const struct addr *address, struct buf *words);
+
 /* Sends what was answered and begins TLS; then client_handshake, again and again, as above. */
 void client_starttls(struct client *c);
 enum client_arrival client_handshake(struct client *c, char text[CLIENT_TEXT]);

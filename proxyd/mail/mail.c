@@ -150,14 +150,15 @@ static enum mail_state do_tls(struct mail *m)
     }
 }
 
-/* The client speaks for another one: nothing of what was before counts, on the nodes neither. */
-static void become(struct mail *m)
+/* The client speaks for another one: nothing of what was before counts, on the nodes neither.
+ * False: who it speaks for may not come in. */
+static bool become(struct mail *m)
 {
     const struct smtp_xclient *x = &m->server.xclient;
     transaction_end(m, "aborted");
     free_couriers(m);
-    if (x->client.len)
-        m->client.address = x->client;
+    if (x->client.len && !client_become(&m->client, &x->client, &m->out))
+        return false;
     if (x->local.len)
         m->local = x->local;
     if (x->given & 1u << SMTP_XCLIENT_NAME) {
@@ -165,6 +166,7 @@ static void become(struct mail *m)
             smtp_path_xtext_decode(m->name, sizeof m->name - 1, x->value[SMTP_XCLIENT_NAME]);
         m->name[n > 0 ? n : 0] = 0;
     }
+    return true;
 }
 
 /* ---- recipients ---- */
@@ -290,8 +292,10 @@ static bool act(struct mail *m, enum smtp_want want, enum mail_state *next)
         *next = start_tls(m);
         return true;
     case SMTP_WANT_XCLIENT:
-        become(m);
-        return false;
+        if (become(m))
+            return false;
+        *next = leave(m, REASON_REFUSED, NULL);
+        return true;
     case SMTP_WANT_RESET:
         transaction_end(m, "aborted");
         return false;

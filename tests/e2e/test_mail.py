@@ -616,6 +616,19 @@ class Identity(Base):
         self.send(client, BOB)
         self.assertIn(b'from spike.example.net (spike.example.com [192.0.2.1])\r\n', node.messages[0][2])
 
+    def test_limits_hold_for_whom_xclient_names(self):
+        p = self.mail('', limits={'connections_per_ip': 1}, access=[{'deny': '192.0.2.9'}])
+        first = self.client(p)
+        first.ask('XCLIENT ADDR=192.0.2.1', '220 ...')
+        for address in '192.0.2.1', '192.0.2.9':  # 127.0.0.1 is nobody's any more
+            second = self.client(p)
+            second.ask(f'XCLIENT ADDR={address}', '220 ...', '421 ...')
+            second.expect_end()
+            p.wait('close', reason='refused', client=f'{address}:...')
+        first.close()
+        p.wait('close', client='192.0.2.1:...', reason='client_closed')
+        self.client(p).ask('XCLIENT ADDR=192.0.2.2', '220 ...')
+
     def test_proxy_header(self):
         node = MailNode(self)
         port = free_port()
