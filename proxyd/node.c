@@ -503,13 +503,21 @@ static void queue_remove(struct node *node, struct node_ticket *t)
 static bool has_place(const struct node *node)
 {
     unsigned max = atomic_load(&node->group->max_connections);
-    return node->up && !node->drained && (max == 0 || node->active < max);
+    return node->up && (max == 0 || node->active < max);
+}
+
+/* Who is next; a drained node takes nobody new. */
+static struct node_ticket *next_in(const struct node *node)
+{
+    struct node_ticket *t = node->first;
+    while (t && node->drained && !t->runs)
+        t = t->next;
+    return t;
 }
 
 static void let_in(struct node *node)
 {
-    while (node->first && has_place(node)) {
-        struct node_ticket *t = node->first;
+    for (struct node_ticket *t; has_place(node) && (t = next_in(node));) {
         queue_remove(node, t);
         node->active++;
         t->state = TICKET_GRANTED;
@@ -524,7 +532,7 @@ enum node_ticket_state node_enter(struct node *node, struct node_ticket *t, stru
     assert(t->state == TICKET_NONE);
     t->worker = w;
     t->node = node;
-    if (has_place(node)) {
+    if (has_place(node) && (t->runs || !node->drained)) {
         node->active++;
         t->state = TICKET_GRANTED;
     } else if (node->waiting < atomic_load(&node->group->queue_size)) {

@@ -84,6 +84,7 @@ struct node_ticket {
     struct worker *worker;
     struct node *node;
     struct node_ticket *next, *prev;
+    bool runs;      /* set by the waiter: of a session that the node has already, be it drained */
     uint64_t asked; /* ns: when it began to wait */
     _Atomic enum node_ticket_state state;
 };

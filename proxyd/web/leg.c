@@ -326,7 +326,7 @@ enum leg_result leg_start(struct leg *leg, struct client *client, const struct w
         node_get(service->group, route->name[0] ? route->name : NULL, route->host, route->port);
     if (!leg->node)
         return fail(leg, 503, "too many nodes are in use");
-    leg->ticket = (struct node_ticket){.post.run = granted};
+    leg->ticket = (struct node_ticket){.post.run = granted, .runs = leg->runs};
     leg->state = LEG_WAIT;
     leg->deadline = client->worker->now + service->backend.queue_timeout;
     switch (node_enter(leg->node, &leg->ticket, client->worker)) {

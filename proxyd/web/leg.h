@@ -33,6 +33,7 @@ struct leg {
     struct conn *conn;
     uint64_t deadline; /* ms; 0: none of ours. At it: leg_step */
     bool idempotent;   /* the request may be asked again */
+    bool runs;         /* set by the owner: of a session that the node has already, be it drained */
     bool reused;       /* the connection had carried a message before this one */
     unsigned status;   /* of LEG_FAILED: 502, 503, 504 */
     char error[160];

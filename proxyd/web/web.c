@@ -261,6 +261,7 @@ static enum web_state to_node(struct exchange *x)
     if (!good)
         return answer_refuse(x, 431, "too large with what is added to it");
     x->leg.local = w->local;
+    x->leg.runs = !x->basic;
     return exchange_way(x,
                         leg_start(&x->leg, &w->client, &x->request.route, &w->own, x->can_retry));
 }

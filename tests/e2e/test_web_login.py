@@ -182,6 +182,16 @@ class Login(Web):
             answer = self.browser(self.front(one)).login(ALICE, WRONG)
             self.assertEqual((answer.status, answer.headers['Retry-After']), (told, '30' if told == 503 else None))
 
+    def test_a_drained_node_keeps_who_is_there(self):
+        one = self.application()
+        proxyd = self.front(one, backend={'queue_timeout': '500ms'})
+        browser = self.browser(proxyd)
+        self.assertEqual(browser.login(ALICE, PASSWORD).status, 303)
+        proxyd.order('drain', one.address)
+        self.assertEqual(browser.get('/inbox').text, 'inbox on node1: /inbox')
+        self.assertEqual(self.browser(proxyd).login(ALICE, PASSWORD).status, 503)
+        self.assertEqual(browser.get('/inbox').text, 'inbox on node1: /inbox')
+
     def test_a_mailbox_on_hold(self):
         one = self.application()
         proxyd = self.front(one, users=f'{ALICE} {one.address} hold\n', backend={'queue_timeout': '300ms'})

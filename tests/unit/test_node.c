@@ -167,6 +167,30 @@ static void drained_makes_wait_and_lives_on(void **state)
     node_unref(node);
 }
 
+static void drained_takes_who_is_there_already(void **state)
+{
+    (void)state;
+    struct node *node = make_node("drained but for", 1, 4);
+    struct client c[3] = {0};
+    assert_true(node_drain("127.0.0.1:143"));
+    assert_int_equal(enter(node, &c[0]), TICKET_WAITING);
+    for (int i = 1; i < 3; i++) {
+        c[i].ticket = (struct node_ticket){.post.run = granted, .runs = true};
+        sem_init(&c[i].granted, 0, 0);
+    }
+    assert_int_equal(node_enter(node, &c[1].ticket, worker), TICKET_GRANTED);
+    assert_int_equal(node_enter(node, &c[2].ticket, worker), TICKET_WAITING);
+    node_leave(&c[1].ticket);
+    sem_wait(&c[2].granted); /* before him who came first */
+    assert_true(waits(&c[0]));
+    node_leave(&c[2].ticket);
+    assert_true(waits(&c[0]));
+    assert_true(node_undrain("127.0.0.1:143"));
+    sem_wait(&c[0].granted);
+    node_leave(&c[0].ticket);
+    node_unref(node);
+}
+
 static void a_name_given_later_is_known(void **state)
 {
     (void)state;
@@ -487,6 +511,7 @@ int main(void)
         cmocka_unit_test(who_leaves_the_queue_is_passed_over),
         cmocka_unit_test(down_makes_wait_and_up_lets_in),
         cmocka_unit_test(drained_makes_wait_and_lives_on),
+        cmocka_unit_test(drained_takes_who_is_there_already),
         cmocka_unit_test(a_name_given_later_is_known),
         cmocka_unit_test(drained_goes_to_another_process),
         cmocka_unit_test(the_list_has_all_of_the_newest_configuration),
