@@ -381,24 +381,6 @@ static enum session_state hold(struct session *s)
     return SESSION_HOLD;
 }
 
-static enum session_state do_route(struct session *s)
-{
-    const struct route *r = &s->login->route;
-    switch (r->result) {
-    case ROUTE_PENDING:
-        if (s->client.stream.gone)
-            return session_end(s, REASON_CLIENT_LOST, "while the maps were asked");
-        return SESSION_ROUTE;
-    case ROUTE_OK:
-        return enter(s);
-    case ROUTE_HOLD:
-        return hold(s);
-    default:
-        session_log_route(s);
-        return refuse(s, r->verdict, r->why);
-    }
-}
-
 /* Whether a client that waits is gone. Who has only ended his side still wants his answer; who has
  * closed looks the same until something is sent to him. */
 static bool is_gone(struct session *s)
@@ -416,6 +398,22 @@ static enum session_state left(struct session *s, const char *when)
 {
     bool closed = s->client.stream.hung_up && s->login->pulsed;
     return session_end(s, closed ? REASON_CLIENT_CLOSED : REASON_CLIENT_LOST, when);
+}
+
+static enum session_state do_route(struct session *s)
+{
+    const struct route *r = &s->login->route;
+    switch (r->result) {
+    case ROUTE_PENDING:
+        return is_gone(s) ? left(s, "while the maps were asked") : SESSION_ROUTE;
+    case ROUTE_OK:
+        return enter(s);
+    case ROUTE_HOLD:
+        return hold(s);
+    default:
+        session_log_route(s);
+        return refuse(s, r->verdict, r->why);
+    }
 }
 
 static enum session_state do_hold(struct session *s)
