@@ -171,7 +171,7 @@ class Asking(DirectoryCase):
                     p.wait('stop')
                     if answered:
                         self.net.go_on()
-                    client.expect('a OK hello' if answered else '* BYE ...')
+                    client.expect(*(['a OK hello'] if answered else ['a NO [UNAVAILABLE] ...', '* BYE ...']))
                     for wire in self.clients:
                         wire.close()
                     self.assertEqual(p.wait_end(), 0)

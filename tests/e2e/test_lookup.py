@@ -44,7 +44,7 @@ class Base(Case):
 
 class CommandLine(Base):
     def test_usage(self):
-        for args in ([], ['lookup'], ['bob'], ['lookup', 'bob', 'carol'], ['status'], ['lookup', '--servic'],
+        for args in ([], ['lookup'], ['bob'], ['lookup', 'bob', 'carol'], ['status', 'bob'], ['lookup', '--servic'],
                      ['lookup', '--nonsense', 'bob'], ['lookup', 'bob', '-c'], ['-s', 'socket', 'lookup', 'bob']):
             done = run(*args)
             self.assertEqual((done.returncode, done.stdout), (USAGE, ''), args)
