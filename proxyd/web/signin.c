@@ -396,7 +396,7 @@ static void fetched(struct call *call)
     struct signin *s = OUTER(call, signin, page);
     if (call->result == CALL_FAILED) {
         refuse_call(s, call);
-    } else if (call->head.status != 200) {
+    } else if (call->head.status != 200 && call->head.status != 401) {
         refuse_for(s, VERDICT_NODE_DOWN, "the node does not show its login page");
     } else if (!markup_hidden(call->body, web_of(s)->node.password_field, &s->room, &s->hidden)) {
         refuse_for(s, VERDICT_NODE_DOWN, "the node's login page has too many hidden fields");

@@ -6,6 +6,7 @@ import http.client
 import http.server
 import json
 import socket
+import ssl
 import sys
 import threading
 import urllib.parse
@@ -113,6 +114,12 @@ class Application(http.server.ThreadingHTTPServer):
     @property
     def address(self):
         return f'127.0.0.1:{self.port}'
+
+    def secure(self, certificate, key):
+        """Speaks TLS from now on."""
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(certificate, key)
+        self.socket = context.wrap_socket(self.socket, server_side=True)
 
     def stop(self):
         self.shutdown()

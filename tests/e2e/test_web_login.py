@@ -8,7 +8,7 @@ import time
 import urllib.parse
 
 from browser import Application, Browser
-from case import Case
+from case import Case, authority
 from proxyd import PASSWORD, WRONG
 from wire import PATIENCE, free_port
 
@@ -266,6 +266,26 @@ class Applications(Web):
         answer = self.browser(proxyd).login(ALICE, WRONG)
         self.assertEqual((answer.status, answer.inputs.message), (401, WORDS))
         self.assertEqual(self.browser(proxyd).login(ALICE, PASSWORD).status, 303)
+
+    def test_over_tls(self):
+        one = self.application()
+        one.secure(*authority().server)
+        proxyd = self.front(one, backend={'tls': 'implicit', 'ca_file': authority().file})
+        answer = self.browser(proxyd).login(ALICE, PASSWORD)  # it is not called 127.0.0.1
+        self.assertEqual((answer.status, one.asked), (502, []))
+        proxyd = self.front(one, backend={'tls': 'implicit', 'verify': False})
+        browser = self.browser(proxyd)
+        self.assertEqual(browser.login(ALICE, PASSWORD).status, 303)
+        self.assertEqual(browser.get('/inbox').text, 'inbox on node1: /inbox')
+
+    def test_a_page_that_says_401(self):
+        class Strict(Application):
+            def page(self, handler):
+                return 401, [], '<form><input name=password><input type=hidden name=t value=1></form>'
+
+        one = self.application(Strict)
+        self.assertEqual(self.browser(self.front(one, login={'page': '/login'})).login(ALICE, PASSWORD).status, 303)
+        self.assertIn('t=1', one.asked[-1][3])
 
     def test_success_by_cookie_only(self):
         class Quiet(Application):
