@@ -326,21 +326,6 @@ static uint64_t idle_end(const struct mail *m)
     return m->active + m->client.service->idle_timeout;
 }
 
-/* More of the client's words; MAIL_TALK: they have come. */
-static enum mail_state read_more(struct mail *m)
-{
-    char *room = buf_room(&m->in, 256);
-    if (!room)
-        return leave(m, REASON_TOO_MANY_ERRORS, "more than is read of a command");
-    ssize_t n = stream_read(&m->client.stream, room, m->in.cap - m->in.end);
-    if (n <= 0)
-        return n == STREAM_AGAIN ? MAIL_END : leave(m, client_left(n), NULL);
-    trace_bytes(&m->client, TRACE_FROM_CLIENT, room, (size_t)n);
-    buf_added(&m->in, (uint32_t)n);
-    m->active = m->client.worker->now;
-    return MAIL_TALK;
-}
-
 /* Nothing can be done now: what was answered leaves. */
 static enum mail_state rest(struct mail *m)
 {
@@ -351,6 +336,25 @@ static enum mail_state rest(struct mail *m)
     if (m->server.owed && m->client.stream.hung_up)
         return gone(m, "while a node was asked");
     return MAIL_TALK;
+}
+
+/* Whether more of the client's words have come; else NEXT is what is done. */
+static bool read_more(struct mail *m, enum mail_state *next)
+{
+    char *room = buf_room(&m->in, 256);
+    if (!room) {
+        *next = leave(m, REASON_TOO_MANY_ERRORS, "more than is read of a command");
+        return false;
+    }
+    ssize_t n = stream_read(&m->client.stream, room, m->in.cap - m->in.end);
+    if (n <= 0) {
+        *next = n == STREAM_AGAIN ? rest(m) : leave(m, client_left(n), NULL);
+        return false;
+    }
+    trace_bytes(&m->client, TRACE_FROM_CLIENT, room, (size_t)n);
+    buf_added(&m->in, (uint32_t)n);
+    m->active = m->client.worker->now;
+    return true;
 }
 
 static enum mail_state do_talk(struct mail *m)
@@ -372,10 +376,7 @@ static enum mail_state do_talk(struct mail *m)
             worker_soon(m->client.worker, &m->client.post);
             return rest(m);
         }
-        next = read_more(m);
-        if (next == MAIL_END)
-            return rest(m);
-        if (next != MAIL_TALK)
+        if (!read_more(m, &next))
             return next;
     }
 }

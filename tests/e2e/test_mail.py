@@ -816,3 +816,29 @@ class Lookup(Base):
                 code, text = self.lookup(p, login)
                 self.assertEqual(code, status, text)
                 self.assertIn(said, text)
+
+
+class Maps(Base):
+    def test_a_map_that_cannot_be_asked(self):
+        p = self.mail(maps=['staff'], more={
+            'ldap': {'corp': {'servers': [f'ldap://127.0.0.1:{free_port()}'], 'search_base': 'dc=example'}},
+            'maps': {'staff': {'type': 'ldap_password', 'connector': 'corp'}}})
+        client = self.client(p)
+        client.ask('MAIL FROM:<>', '250 ...')
+        client.ask(f'RCPT TO:<{BOB}>', '451 4.3.0 ...')
+        client.ask('NOOP', '250 ...')
+
+    def test_a_reload_is_for_new_clients(self):
+        one, two = MailNode(self, name='one'), MailNode(self, name='two')
+        p = self.mail(f'{BOB} {one.address}\n{ANN} {two.address}')
+        client = self.client(p)
+        self.begin(client, BOB)
+        p.reload(smtp={'domains': ['example.net']})
+        client.ask('DATA', '354 ...')
+        client.say('x', '.')
+        client.expect('250 2.0.0 kept')
+        client.ask('MAIL FROM:<>', '250 ...')
+        client.ask('RCPT TO:<nobody@example.org>', '550 5.1.1 ...')
+        client = self.client(p)
+        client.ask('MAIL FROM:<>', '250 ...')
+        client.ask('RCPT TO:<nobody@example.org>', '554 5.7.1 ...')
