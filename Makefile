@@ -7,6 +7,7 @@
 #                       the parts of it that need no servers
 #   make bench          what a login, a round trip and a MiB take, beside nginx where it is installed
 #   make soak           ten minutes of idle sessions, logins, reloads and upgrades
+#   make soak-mail      a hundred thousand messages with random faults, and one of a GiB
 #   make install        below $(DESTDIR)$(PREFIX)
 #   make deb            the Debian package, into build/deb
 #   make format         clang-format for all C files
@@ -174,6 +175,10 @@ soak: all $(O)/tests/bench/load
 	python3 tests/bench/soak.py --proxyd $(abspath $(B)/proxyd) --load $(O)/tests/bench/load \
 		$(if $(MINUTES),--minutes $(MINUTES)) $(if $(SESSIONS),--sessions $(SESSIONS))
 
+soak-mail: all
+	MAIL_FAULTS=100000 MAIL_SIZE=1024 PROXYD=$(abspath $(B)/proxyd) \
+		python3 tests/e2e/run.py test_mail_faults test_mail.Size
+
 # ---- the rest ----
 
 # Before systemd 253 there was no Type=notify-reload.
@@ -207,6 +212,6 @@ format:
 clean:
 	rm -rf build
 
-.PHONY: all unit talk threads fuzz check bench format install deb clean
+.PHONY: all unit talk threads fuzz check bench soak soak-mail format install deb clean
 .SECONDARY:
 -include $(shell find build -name '*.d' -type f 2>/dev/null)

@@ -136,7 +136,7 @@ class Faults(Base):
         for thread in threads:
             thread.start()
         for thread in threads:
-            thread.join(20 * PATIENCE)
+            thread.join(20 * PATIENCE + messages / 20)
             self.assertFalse(thread.is_alive(), 'a client waits for ever')
         if failures:
             raise failures[0]
