@@ -235,11 +235,8 @@ static void write_mail(struct courier *courier, struct buf *out)
 {
     struct smtp_path path;
     struct smtp_params params;
-    if (courier->spoiled)
-        smtp_client_rset(&courier->client, out);
     smtp_path_mail(str_of(courier->mail->transaction.args), &path, &params);
     smtp_client_mail(&courier->client, out, &path, &params);
-    courier->spoiled = false;
     courier->state = COURIER_MAIL;
 }
 
@@ -252,14 +249,18 @@ static void write_rcpt(struct courier *courier, struct recipient *r, struct buf 
     r->sent = true;
 }
 
-/* Says what can be said now: MAIL, and RCPT for who waits for it. */
+/* Says what can be said now: RSET, MAIL, and RCPT for who waits for it. */
 static void hand_over(struct courier *courier)
 {
     char space[OUT_SPACE];
     struct buf out;
     begin_commands(&out, space);
     struct recipient *r = find(courier, RECIPIENT_ASKED, false);
-    if (r && courier->state == COURIER_IDLE)
+    if (r && courier->state == COURIER_IDLE && courier->spoiled) {
+        smtp_client_rset(&courier->client, &out);
+        courier->spoiled = false;
+    }
+    if (r && courier->state == COURIER_IDLE && smtp_client_may_send(&courier->client))
         write_mail(courier, &out);
     for (; r && courier->state == COURIER_MAIL && smtp_client_may_send(&courier->client);
          r = find(courier, RECIPIENT_ASKED, false))
@@ -448,7 +449,8 @@ static void on_reply(struct courier *courier)
 static bool begin_again(struct courier *courier)
 {
     struct transaction *t = &courier->mail->transaction;
-    if (!courier->used || courier->state != COURIER_MAIL || courier->accepted || courier->refusal)
+    bool early = courier->state == COURIER_IDLE || courier->state == COURIER_MAIL;
+    if (!courier->used || !early || courier->accepted || courier->refusal)
         return false;
     RING_EACH(ring, &t->recipients)
     {
@@ -468,7 +470,7 @@ static bool begin_again(struct courier *courier)
 /* That it leaves where nothing is under way is no loss. */
 static void on_end(struct courier *courier, const char *why)
 {
-    if (courier->state == COURIER_IDLE) {
+    if (courier->state == COURIER_IDLE && !find(courier, RECIPIENT_ASKED, false)) {
         let_go(courier);
         courier->state = COURIER_LOST;
     } else if (!begin_again(courier)) {
@@ -510,7 +512,7 @@ static void talk_step(struct courier *courier)
         on_end(courier, "the node closed the connection");
         return;
     }
-    if (heard && courier->state == COURIER_MAIL)
+    if (heard && (courier->state == COURIER_MAIL || courier->state == COURIER_IDLE))
         hand_over(courier);
     unsigned waiting = smtp_client_waiting(&courier->client);
     if (heard && waiting)

@@ -495,6 +495,8 @@ static enum mail_state do_final(struct mail *m)
     if (any_courier(m, COURIER_FINAL))
         return m->client.stream.failed ? gone(m, "before the answer to a message") : MAIL_FINAL;
     transaction_conclude(m);
+    if (buf_len(&m->in) == 0)
+        buf_free(&m->in); /* it may have grown */
     m->active = m->client.worker->now;
     return MAIL_TALK;
 }

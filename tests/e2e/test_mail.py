@@ -118,6 +118,13 @@ class Messages(Base):
         self.assertEqual(node.heard[1:], ['MAIL FROM:<a@example.net> BODY=8BITMIME', f'RCPT TO:<{BOB}>',
                                           f'RCPT TO:<{ANN}>', 'DATA'])
 
+        client.ask('MAIL FROM:<b@example.net>', '250 ...')
+        client.ask(f'RCPT TO:<{BOB}>', '250 ...')
+        client.ask('RSET', '250 ...')
+        self.send(client, BOB)
+        self.assertEqual(node.heard[5:], ['MAIL FROM:<b@example.net>', f'RCPT TO:<{BOB}>', 'RSET',
+                                          'MAIL FROM:<alice@example.net>', f'RCPT TO:<{BOB}>', 'DATA'])
+
     def test_parameters_reach_a_node_that_knows_them(self):
         node = MailNode(self)
         p = self.mail(f'{BOB} {node.address}')
