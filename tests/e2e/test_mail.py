@@ -778,7 +778,7 @@ class Size(Base):
         client.send(b'.\r\n')
         client.expect('250 2.0.0 ok')
         self.assertGreaterEqual(total[0], self.SIZE << 20)
-        self.assertLess(peak - before, 2 << 20)
+        self.assertLess(peak - before, 8 << 20)
 
     def test_a_slow_node_slows_the_client_down(self):
         node = self.node()
@@ -806,7 +806,7 @@ class Size(Base):
         except TimeoutError:
             pass
         self.assertLess(sent, 64 << 20)
-        self.assertLess(p.memory() - before, 2 << 20)
+        self.assertLess(p.memory() - before, 8 << 20)
 
 
 class Lookup(Base):
