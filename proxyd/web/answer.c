@@ -8,7 +8,10 @@
 #include <stdlib.h>
 #include <time.h>
 
-enum { PIECE = 64 * 1024 }; /* bytes of a body written at once */
+enum {
+    PIECE = 64 * 1024, /* bytes of a body written at once */
+    SMALL = 1024       /* with its head, where it is no larger */
+};
 
 /* ---- the log ---- */
 
@@ -59,11 +62,13 @@ enum web_state answer_own(struct exchange *x, unsigned status, struct str fields
     x->result.status = status;
     buf_clear(&x->out);
     http_forward_own(&x->out, status, fields, body.n, date(), x->old, x->keep);
+    size_t now = x->is_head ? 0 : body.n < PIECE ? body.n : PIECE;
+    bool together = now <= SMALL && buf_add(&x->out, body.p, now);
     stream_write(client, buf_str(&x->out).p, buf_len(&x->out));
+    if (!together)
+        stream_write(client, body.p, now);
     if (x->is_head)
         return WEB_ANSWER;
-    size_t now = body.n < PIECE ? body.n : PIECE;
-    stream_write(client, body.p, now);
     x->result.bytes = body.n;
     x->rest_size = body.n - now;
     if (x->rest_size) {
