@@ -422,6 +422,15 @@ void client_stop_all(struct worker *w, enum client_reason reason, uint64_t ms)
         client_stop(OUTER(ring, client, ring), reason);
 }
 
+void client_step_all(struct worker *w)
+{
+    RING_EACH(ring, &w->clients)
+    {
+        struct client *c = OUTER(ring, client, ring);
+        c->engine->step(c);
+    }
+}
+
 /* ---- walks ---- */
 
 struct client_told client_tell(const struct client *c)

@@ -122,6 +122,9 @@ static inline bool client_may_go_on(const struct client *c)
     return c->worker->now < c->stop_by;
 }
 
+/* Has all of W's look what can be done now. */
+void client_step_all(struct worker *w);
+
 /* Ends C for REASON in MS from now, unless it is to stop earlier already. */
 void client_stop_in(struct client *c, enum client_reason reason, uint64_t ms);
 

@@ -199,6 +199,7 @@ static void retire(struct post *post)
     drop_listeners(order->worker);
     check_stop(order->worker);
     order->worker->leaving = true;
+    client_step_all(order->worker); /* who has nothing to do leaves now */
     order_free(order);
 }
 

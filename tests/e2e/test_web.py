@@ -486,6 +486,15 @@ class Ends(WebCase):
         idle.expect_end()
         self.assertEqual(p.wait_end(), 0)
 
+    def test_shutdown_does_not_wait_for_the_idle(self):
+        node = self.node()
+        p = self.web(node, sections={'global_': {'shutdown_grace': '1h'}})
+        idle = self.client(p)
+        self.exchange(idle, node)
+        p.signal(15)
+        idle.expect_end()
+        self.assertEqual(p.wait_end(), 0)
+
     def test_keepalive_timeout(self):
         node = self.node()
         client = self.client(self.web(node, http={'keepalive_timeout': '200ms'}))
