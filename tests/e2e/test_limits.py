@@ -209,6 +209,7 @@ class ThroughABalancer(Limits):
         self.refused(p, send=self.v1('::ffff:192.0.2.1'))  # the same as 192.0.2.1
         p.reload()
         self.refused(p, send=self.v1('192.0.2.2'))
+        p.wait('close', reason='refused', count=3)
         self.assertEqual(len(p.events('close', reason='refused')), 3)  # one an address: 192.0.2.1 was refused twice
         self.assertEqual(p.events('connect', client='192.0.2.1:4000')[1:], [])
 
