@@ -6,6 +6,7 @@ Every wait has a limit (PATIENCE): a test that hangs fails, and says what it was
 import base64
 import fcntl
 import functools
+import itertools
 import os
 import random
 import socket
@@ -15,32 +16,35 @@ import threading
 PATIENCE = 10  # seconds
 
 
+COUNT = 1000  # ports of a process
+
+
 @functools.cache
 def ports():
-    """Where this process finds its ports: below those that the kernel gives to clients, and not where
-    another process of the tests looks for its own."""
-    for begin in range(10000, 32000, 1000):
+    """Where this process finds its ports, in any order, round and round: below those that the kernel
+    gives to clients, and not where another process of the tests looks for its own."""
+    for begin in range(10000, 32000, COUNT):
         slot = open(os.path.join(tempfile.gettempdir(), f'proxyd-test-ports-{begin}'), 'w')
         try:
             fcntl.flock(slot, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            return slot, range(begin, begin + 1000)  # the lock is kept as long as the file is open
         except OSError:
             slot.close()
+            continue
+        mine = random.sample(range(begin, begin + COUNT), COUNT)
+        return slot, itertools.cycle(mine)  # the lock is kept as long as the file is open
     raise AssertionError('too many tests run at the same time')
 
 
-def free_port(used=set()):
-    """A TCP port of 127.0.0.1 that nobody has."""
-    while True:
-        port = random.choice(ports()[1])
+def free_port():
+    """A TCP port of 127.0.0.1 that nobody has, nor was given lately."""
+    for port in itertools.islice(ports()[1], COUNT):
         with socket.socket() as s:
             try:
                 s.bind(('127.0.0.1', port))
+                return port
             except OSError:
-                continue
-        if port not in used:
-            used.add(port)
-            return port
+                pass
+    raise AssertionError('all ports are in use')
 
 
 def text(data):
