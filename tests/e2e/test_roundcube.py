@@ -26,10 +26,20 @@ class Webmail(Case):
         cls.addClassCleanup(cls.browser.stop)
         os.makedirs(PICTURES, exist_ok=True)
 
+    def setUp(self):
+        super().setUp()
+        self.fronts = []
+
     def front(self):
         one, two = self.nodes
-        return self.proxyd(f'{ALICE} {one.address}\n{BOB} {two.address}\n', webmail={
+        proxyd = self.proxyd(f'{ALICE} {one.address}\n{BOB} {two.address}\n', webmail={
             'logout_path': '/?_task=logout', 'start': '/?_task=mail', 'login': {'backend': LOGIN}})
+        self.fronts.append(proxyd)
+        return proxyd
+
+    def lines(self):
+        """The end of the log of every front end."""
+        return [line for proxyd in self.fronts for line in proxyd.lines[-40:]]
 
     def url(self, proxyd, target='/'):
         return f'http://127.0.0.1:{proxyd.port["webmail"]}{target}'
@@ -100,7 +110,11 @@ class Webmail(Case):
         self.assert_inbox('node2')
 
     def assert_inbox(self, node):
-        row = self.browser.wait_for('#messagelist tbody td.subject')
+        try:
+            row = self.browser.wait_for('#messagelist tbody td.subject')
+        except AssertionError as error:
+            told = [str(error)[:300], *self.browser.complaints(), *(node.told() for node in self.nodes)]
+            raise AssertionError('\n'.join(told + self.lines())) from None
         self.assertIn(f'This is {node}', row.text)
         self.assertIn(f'Roundcube on {node}', self.browser.title)
 
