@@ -3,6 +3,7 @@
 that takes the mail which it sends. Everything is below a temporary folder, on loopback."""
 import glob
 import os
+import signal
 import socketserver
 import sqlite3
 import subprocess
@@ -154,7 +155,7 @@ class Roundcube:
 
     def stop(self):
         if self.process:
-            self.process.terminate()
+            os.killpg(self.process.pid, signal.SIGTERM)  # its workers do not end with it
             self.process.wait(PATIENCE)
             self.log.close()
             self.process = None
