@@ -105,6 +105,15 @@ bool client_is_trusted(const struct client *c)
            network_match(trusted->list, trusted->count, &c->address);
 }
 
+void client_find_local(const struct client *c, struct addr *local)
+{
+    struct sockaddr_storage sa;
+    socklen_t n = sizeof sa;
+    bool wanted = c->service->backend.client_address != CLIENT_ADDRESS_NONE;
+    if (wanted && !local->len && getsockname(c->stream.fd, (struct sockaddr *)&sa, &n) == 0)
+        addr_from_sockaddr(local, (struct sockaddr *)&sa, n);
+}
+
 bool client_plaintext(const struct client *c)
 {
     if (c->stream.handshaken)

@@ -176,6 +176,10 @@ static inline enum client_reason client_left(ssize_t n)
 bool client_is_trusted(const struct client *c);
 bool client_plaintext(const struct client *c);
 
+/* Fills in LOCAL, the client's own end of its connection, unless a header has told it, where the
+ * service's nodes are to be told about it. */
+void client_find_local(const struct client *c, struct addr *local);
+
 /* ---- the log ---- */
 
 /* Begins a line about C; false: nothing to do. */

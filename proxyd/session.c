@@ -441,23 +441,12 @@ static void resolved(struct post *post)
     session_step(l->session);
 }
 
-/* The client's own end of his connection, where the node is to be told about it. */
-static void find_local(struct session *s)
-{
-    struct sockaddr_storage sa;
-    socklen_t n = sizeof sa;
-    bool wanted = s->client.service->backend.client_address != CLIENT_ADDRESS_NONE;
-    if (wanted && !s->login->local.len &&
-        getsockname(s->client.stream.fd, (struct sockaddr *)&sa, &n) == 0)
-        addr_from_sockaddr(&s->login->local, (struct sockaddr *)&sa, n);
-}
-
 static enum session_state start_link(struct session *s)
 {
     struct login *l = s->login;
     const struct config_backend *backend = &s->client.service->backend;
     bool master = backend->login == BACKEND_LOGIN_MASTER;
-    find_local(s);
+    client_find_local(&s->client, &l->local);
     const struct back_setup setup = {
         .creds = &l->creds,
         .login = l->route.login,

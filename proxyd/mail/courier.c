@@ -118,21 +118,11 @@ static void granted(struct post *post)
     mail_step(OUTER(OUTER(post, node_ticket, post), courier, ticket)->mail);
 }
 
-/* The client's own end of its connection, where the node is to be told about it. */
-static void find_local(struct mail *m)
-{
-    struct sockaddr_storage sa;
-    socklen_t n = sizeof sa;
-    if (m->client.service->backend.client_address != CLIENT_ADDRESS_NONE && !m->local.len &&
-        getsockname(m->client.stream.fd, (struct sockaddr *)&sa, &n) == 0)
-        addr_from_sockaddr(&m->local, (struct sockaddr *)&sa, n);
-}
-
 static void start_link(struct courier *courier)
 {
     struct mail *m = courier->mail;
     const struct config_backend *backend = &m->client.service->backend;
-    find_local(m);
+    client_find_local(&m->client, &m->local);
     const struct back_setup setup = {
         .mail = true,
         .starttls = backend->tls_mode == TLS_STARTTLS,
