@@ -11,6 +11,7 @@
 #include "net/tls.h"
 #include "node.h"
 #include "web/cookie.h"
+#include "worker.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -144,6 +145,7 @@ static int spawn(const int *fds, size_t count, int state, int pipe)
         posix_spawn_file_actions_adddup2(&actions, fds[i], fds[i]);
     posix_spawn_file_actions_adddup2(&actions, state, state);
     posix_spawn_file_actions_adddup2(&actions, pipe, pipe);
+    worker_descriptors_shared(true); /* the exec closes them, some time after this returns */
     int error = posix_spawn(&upgrade.pid, upgrade.path, &actions, NULL, upgrade.argv, env);
     posix_spawn_file_actions_destroy(&actions);
     for (size_t i = 0; env[i]; i++)
@@ -173,6 +175,7 @@ static int start(const struct listen_set *set, const int *others, size_t count)
     if (pipes[0] >= 0)
         close(pipes[0]);
     upgrade.pid = 0;
+    worker_descriptors_shared(false);
     return error;
 }
 
@@ -186,6 +189,7 @@ static void closed(uv_handle_t *handle)
 
 static void let_go(void)
 {
+    worker_descriptors_shared(false);
     upgrade.pid = 0;
     upgrade.closing = 2;
     uv_close((uv_handle_t *)&upgrade.poll, closed);

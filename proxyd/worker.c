@@ -7,6 +7,7 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <sched.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <sys/epoll.h>
@@ -15,6 +16,9 @@
 enum { EVENTS = 256 };
 
 static _Thread_local int epoll_here = -1; /* of the worker whose thread this is */
+
+static _Atomic bool shared;      /* see worker_descriptors_shared */
+static _Atomic unsigned closing; /* calls that may not know of it */
 
 /* The oldest post of the ring that other threads fill, one at a time: until it is out of there
  * worker_unpost can take it back. */
@@ -184,6 +188,28 @@ int worker_watch(struct worker *w, int fd, struct watch *watch)
 void worker_unwatch(int fd)
 {
     epoll_ctl(epoll_here, EPOLL_CTL_DEL, fd, NULL);
+}
+
+/* A close counts itself before it looks whether descriptors are shared, and who shares them looks
+ * for closes afterwards: so one of the two sees the other. */
+void worker_close(int fd)
+{
+    atomic_fetch_add(&closing, 1);
+    if (!atomic_load(&shared)) {
+        close(fd);
+        atomic_fetch_sub(&closing, 1);
+        return;
+    }
+    atomic_fetch_sub(&closing, 1);
+    worker_unwatch(fd);
+    close(fd);
+}
+
+void worker_descriptors_shared(bool are)
+{
+    atomic_store(&shared, are);
+    while (are && atomic_load(&closing))
+        sched_yield();
 }
 
 bool worker_post(struct worker *w, struct post *p)

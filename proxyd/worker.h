@@ -91,10 +91,16 @@ void worker_join(struct worker *w);
 /* Registers FD for both directions, edge-triggered; returns 0 or an errno. */
 int worker_watch(struct worker *w, int fd, struct watch *watch);
 
-/* Ends that, before FD is closed. Closing is not enough: while another program is being started its
- * process has FD too (upgrade.h), and the kernel would go on telling of it to WATCH, which is
- * another's by then. In the thread of the worker that watches. */
+/* Ends that, for a descriptor that is closed by others; ends it and closes FD. In the thread of the
+ * worker that watches. */
 void worker_unwatch(int fd);
+void worker_close(int fd);
+
+/* Says that a process that is being started has, or will have until it runs its program, all our
+ * descriptors; and that it has them no more. Meanwhile closing is not enough: the kernel would go
+ * on telling of FD to a watch that is another's by then, so worker_close takes FD out of the set
+ * first. Returns when no close that did not know is under way. For the main thread. */
+void worker_descriptors_shared(bool are);
 
 /* Runs P in W soon, in the order of asking; false when W has ended. From any thread; P must not be
  * under way. */

@@ -268,10 +268,8 @@ void stream_close(struct stream *st)
     st->ssl = NULL;
     st->handshaken = false;
     drop_pend(st);
-    if (st->fd >= 0) {
-        worker_unwatch(st->fd);
-        close(st->fd);
-    }
+    if (st->fd >= 0)
+        worker_close(st->fd);
     st->fd = -1;
 }
 
