@@ -95,21 +95,25 @@ bool buf_adds(struct buf *b, const char *text)
     return buf_add(b, text, strlen(text));
 }
 
+/* Most texts fit where the bytes end: they are made there, and only a longer one is made twice. */
 bool buf_addf(struct buf *b, const char *format, ...)
 {
-    va_list args;
+    va_list args, again;
+    uint32_t left = b->full ? 0 : b->cap - b->end;
     va_start(args, format);
-    va_list again;
     va_copy(again, args);
-    int n = vsnprintf(NULL, 0, format, args);
+    int n = vsnprintf(b->data + b->end, left, format, args);
     va_end(args);
-    char *room = n < 0 ? NULL : buf_room(b, (uint32_t)n + 1);
-    if (room) {
-        vsnprintf(room, (size_t)n + 1, format, again);
-        buf_added(b, (uint32_t)n);
+    bool fits = n >= 0 && (uint32_t)n < left;
+    if (!fits) {
+        mem_wipe(b->data + b->end, left);
+        char *room = n < 0 ? NULL : buf_room(b, (uint32_t)n + 1);
+        fits = room && vsnprintf(room, (size_t)n + 1, format, again) == n;
     }
     va_end(again);
-    return room != NULL;
+    if (fits)
+        buf_added(b, (uint32_t)n);
+    return fits;
 }
 
 void buf_take(struct buf *b, uint32_t n)

@@ -68,7 +68,8 @@ void smtp_greet(struct front *f, struct buf *out)
 
 static enum front_want answer(struct buf *out, const char *text)
 {
-    buf_addf(out, "%s\r\n", text);
+    buf_adds(out, text);
+    buf_adds(out, "\r\n");
     return FRONT_MORE;
 }
 

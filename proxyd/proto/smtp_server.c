@@ -20,7 +20,8 @@ enum {
 
 static enum smtp_want answer(struct buf *out, const char *text)
 {
-    buf_addf(out, "%s\r\n", text);
+    buf_adds(out, text);
+    buf_adds(out, "\r\n");
     return SMTP_WANT_MORE;
 }
 
@@ -58,6 +59,13 @@ static uint64_t smaller_size(uint64_t ours, struct str entry)
     return ours == 0 || (theirs && theirs < ours) ? theirs : ours;
 }
 
+static void write_capability(struct buf *out, struct str entry)
+{
+    buf_adds(out, "250-");
+    buf_add(out, entry.p, entry.n);
+    buf_adds(out, "\r\n");
+}
+
 /* What every client is told is ours alone to say. */
 static void write_capabilities(const struct smtp_server *s, struct buf *out)
 {
@@ -71,7 +79,7 @@ static void write_capabilities(const struct smtp_server *s, struct buf *out)
         if (str_is(str_word(&copy), "SIZE"))
             size = smaller_size(size, copy);
         else
-            buf_addf(out, "250-%.*s\r\n", (int)entry.n, entry.p);
+            write_capability(out, entry);
     }
     if (size)
         buf_addf(out, "250-SIZE %llu\r\n", (unsigned long long)size);
@@ -83,8 +91,10 @@ static void write_capabilities(const struct smtp_server *s, struct buf *out)
     if (!s->setup.trusted)
         return;
     buf_adds(out, "250-XCLIENT");
-    for (enum smtp_xclient_attr a = 0; a < SMTP_XCLIENT_COUNT; a++)
-        buf_addf(out, " %s", smtp_xclient_name(a));
+    for (enum smtp_xclient_attr a = 0; a < SMTP_XCLIENT_COUNT; a++) {
+        buf_adds(out, " ");
+        buf_adds(out, smtp_xclient_name(a));
+    }
     buf_adds(out, "\r\n");
 }
 

@@ -48,6 +48,11 @@ static void test_lent(void **state)
     assert_true(buf_adds(&b, "QQ"));
     buf_free(&b);
     assert_null(memchr(lent, 'Q', sizeof lent));
+    assert_true(buf_addf(&b, "%s", "01") && b.data == lent);
+    assert_true(buf_addf(&b, "%s", "QQQQQQQQ") && b.data != lent);
+    assert_true(holds(&b, "01QQQQQQQQ"));
+    assert_null(memchr(lent, 'Q', sizeof lent));
+    buf_free(&b);
 }
 
 /* A lent storage that is larger than the bound does not raise it. */
