@@ -14,7 +14,8 @@ DAEMONS = '/usr/lib/postfix/sbin'
 
 class Postfix:
     """NEXT is the transport by which everything leaves ("smtp:[127.0.0.1]:25"). TRUSTED: networks whose
-    XCLIENT is believed. What it defers is tried again every second."""
+    XCLIENT is believed. What it defers is tried again every second: that goes for the queue `incoming` too
+    (qmgr's wakeup in master.cf), where qmgr puts a message that a delivery still holds when its next try is due."""
 
     def __init__(self, folder, next_hop, trusted='', more=''):
         self.folder, self.port = folder, free_port()
@@ -51,7 +52,7 @@ maximal_backoff_time = 1s
         self.write('master.cf', f'''
 127.0.0.1:{self.port} inet n - n - - smtpd
 cleanup unix n - n - 0 cleanup
-qmgr unix n - n 300 1 qmgr
+qmgr unix n - n 1 1 qmgr
 rewrite unix - - n - - trivial-rewrite
 bounce unix - - n - 0 bounce
 defer unix - - n - 0 bounce

@@ -51,10 +51,11 @@ service auth {{
                 found += [text] if word.encode() in text else []
         return found
 
-    def wait(self, login, word):
+    def wait(self, login, word, others=lambda: ''):
+        """Its one message with WORD. OTHERS says what those before it have logged."""
         deadline = time.monotonic() + 3 * PATIENCE
         while not (found := self.found(login, word)):
-            assert time.monotonic() < deadline, f'{login} has no {word!r}:\n{self.log()[-3000:]}'
+            assert time.monotonic() < deadline, f'{login} has no {word!r}:\n{self.log()[-3000:]}\n{others()}'
             time.sleep(0.05)
         assert len(found) == 1, found
         return found[0]
@@ -117,20 +118,24 @@ class WithPostfix(Servers):
         with smtplib.SMTP('127.0.0.1', mta.port, timeout=PATIENCE) as client:
             client.sendmail('x@example.net', recipients, f'Subject: x\r\n\r\n{word}\r\n.dots\r\n')
 
+    def wait_all(self, mta, p, word):
+        """ALICE, BOB and CAROL have each got the message of that word, whole, through MTA and P."""
+        for node, login in (0, ALICE), (1, BOB), (1, CAROL):
+            text = self.nodes[node].wait(login, word, lambda: '\n'.join([mta.log(), *p.lines]))
+            self.assertIn(b'.dots', text)
+
     def test_as_the_client_by_smtp(self):
         """Recipients of two nodes come in messages of their own, for they were told 452."""
         p = self.front()
         mta = start(self, Postfix, f'smtp:[127.0.0.1]:{p.port["smtp"]}')
         self.submit(mta, ALICE, BOB, CAROL, word='postfix-smtp')
-        for node, login in (0, ALICE), (1, BOB), (1, CAROL):
-            self.assertIn(b'.dots', self.nodes[node].wait(login, 'postfix-smtp'))
+        self.wait_all(mta, p, 'postfix-smtp')
 
     def test_as_the_client_by_lmtp(self):
         p = self.front('lmtp')
         mta = start(self, Postfix, f'lmtp:inet:127.0.0.1:{p.port["lmtp"]}')
         self.submit(mta, ALICE, BOB, CAROL, word='postfix-lmtp')
-        for node, login in (0, ALICE), (1, BOB), (1, CAROL):
-            self.nodes[node].wait(login, 'postfix-lmtp')
+        self.wait_all(mta, p, 'postfix-lmtp')
         p.wait('message', count=3, result='delivered')
         self.assertEqual(len({line['session'] for line in p.events('message')}), 1)
 
