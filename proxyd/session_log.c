@@ -2,6 +2,7 @@
  *
  * What is told of a session: the log, proxyctl's trace, the counters and what happened of late.
  * Called by session.c alone; see session_parts.h. */
+#include "map_log.h"
 #include "recent.h"
 #include "session_parts.h"
 #include "stats.h"
@@ -10,34 +11,11 @@
 
 enum { TALK = 256 * 1024 }; /* bytes that are worth telling recent.h */
 
-/* How the maps came to their answers, where the log is to say so much. */
-static void log_maps(const struct session *s)
-{
-    static const char *const words[] = {[MAP_FOUND] = "found",
-                                        [MAP_NOT_FOUND] = "not_found",
-                                        [MAP_AMBIGUOUS] = "ambiguous",
-                                        [MAP_TEMPORARY] = "temporary"};
-    const struct route *r = &s->login->route;
-    struct log_line l;
-    for (size_t i = 0; i < r->report_count; i++) {
-        const struct map_report *report = &r->reports[i];
-        if (report->result == MAP_PENDING || !client_log(&l, &s->client, LOG_LEVEL_DEBUG, "map"))
-            continue;
-        log_str(&l, "map", report->map);
-        log_str(&l, "result", words[report->result]);
-        log_str(&l, "reason", report->why);
-        log_str(&l, "server", report->server);
-        log_str(&l, "dn", report->dn);
-        log_str(&l, "search", report->search_command);
-        log_end(&l);
-    }
-}
-
 void session_log_route(struct session *s)
 {
     const struct route *r = &s->login->route;
     struct log_line l;
-    log_maps(s);
+    map_log(&s->client, NULL, r);
     trace_event(&s->client, "route: map %s, node %s: %s", r->map ? r->map : "-",
                 s->client.node ? node_name(s->client.node) : "-", r->why);
     if (!client_log(&l, &s->client, LOG_LEVEL_INFO, "route"))

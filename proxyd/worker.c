@@ -170,6 +170,8 @@ void worker_join(struct worker *w)
         pool_free(&w->client_pools[i]);
     pool_free(&w->login_pool);
     pool_free(&w->exchange_pool);
+    pool_free(&w->placement_pool);
+    pool_free(&w->courier_pool);
     pthread_mutex_destroy(&w->lock);
     free(w->scratch);
     free(w);

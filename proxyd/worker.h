@@ -58,7 +58,8 @@ struct worker {
     uint64_t round; /* its number */
     struct wheel wheel;
     char *scratch; /* WORKER_SCRATCH bytes; nothing stays there from one event to the next */
-    struct pool client_pools[WORKER_ENGINES], login_pool, exchange_pool;
+    struct pool client_pools[WORKER_ENGINES], login_pool, exchange_pool, placement_pool,
+        courier_pool;
 
     struct listeners *listeners; /* listener.c's */
     struct checker *checker;     /* check.c's; NULL: another worker checks the nodes */

@@ -10,6 +10,7 @@
 #include <string.h>
 
 enum {
+    ASK_AGAIN = 500, /* ms between two looks at whom a node in whose queue we wait lets in */
     ANSWER_TIME = 300 * 1000, /* ms that a node may take to answer a command (RFC 5321, 4.5.3.2) */
     FINAL_TIME = 600 * 1000,  /* or the end of a message */
     OUT_SPACE = 4096          /* bytes of commands: two at least */
@@ -128,20 +129,30 @@ static void start_link(struct courier *courier)
         .starttls = backend->tls_mode == TLS_STARTTLS,
         .identify = backend->client_address == CLIENT_ADDRESS_AUTO,
         .helo = smtp_server_helo(&m->server),
+        .said = m->lmtp              ? "LMTP"
+                : m->server.extended ? "ESMTP"
+                                     : "SMTP",
+        .name = m->name,
         .client = &m->client.address,
         .local = &m->local,
         .session_id = m->client.id,
     };
     courier->state = COURIER_CONNECTING;
+    courier->deadline = 0;
     courier->used = courier->spoiled = false;
     courier->link.resolve.post.run = resolved;
+    courier->link.client = &m->client;
     link_start(&courier->link, m->client.worker, m->client.service, courier->node, &courier->stream,
                &setup, ready);
 }
 
 static struct courier *courier_new(struct mail *m, struct node *node)
 {
-    struct courier *courier = xcalloc(1, sizeof *courier);
+    struct pool *pool = &m->client.worker->courier_pool;
+    if (!pool->block)
+        pool_init(pool, sizeof(struct courier));
+    struct courier *courier = pool_get(pool);
+    courier->pool = pool;
     courier->mail = m;
     courier->node = node;
     courier->lmtp = strcmp(node_protocol(node)->name, "lmtp") == 0;
@@ -152,20 +163,29 @@ static struct courier *courier_new(struct mail *m, struct node *node)
     return courier;
 }
 
-static void enter(struct courier *courier)
+static const char *turned_away(const struct node *node)
+{
+    return node_is_up(node) ? "451 4.3.2 Too busy, try again later"
+                            : "451 4.4.1 The mail server is down, try again later";
+}
+
+static void look_again(struct courier *courier)
+{
+    uint64_t again = courier->mail->client.worker->now + ASK_AGAIN;
+    courier->deadline = again < courier->until ? again : courier->until;
+}
+
+static void enter(struct courier *courier, uint64_t since)
 {
     struct mail *m = courier->mail;
     courier->state = COURIER_QUEUED;
-    courier->deadline = m->client.worker->now + m->client.service->backend.queue_timeout;
+    courier->until = since + m->client.service->backend.queue_timeout;
+    look_again(courier);
     if (node_enter(courier->node, &courier->ticket, m->client.worker) == TICKET_NONE)
-        courier_lose(courier,
-                     node_is_up(courier->node)
-                         ? "451 4.3.2 Too busy, try again later"
-                         : "451 4.4.1 The mail server is down, try again later",
-                     "the queue of the node is full");
+        courier_lose(courier, turned_away(courier->node), "the queue of the node is full");
 }
 
-struct courier *courier_get(struct mail *m, struct node *node)
+struct courier *courier_get(struct mail *m, struct node *node, uint64_t since)
 {
     RING_EACH(ring, &m->couriers)
     {
@@ -174,7 +194,7 @@ struct courier *courier_get(struct mail *m, struct node *node)
             continue;
         node_unref(node);
         if (courier->state == COURIER_LOST && !courier->refusal)
-            enter(courier); /* left while nothing was under way */
+            enter(courier, since); /* left while nothing was under way */
         return courier;
     }
     if (m->courier_count == MAIL_COURIERS_MAX) {
@@ -182,23 +202,60 @@ struct courier *courier_get(struct mail *m, struct node *node)
         return NULL;
     }
     struct courier *courier = courier_new(m, node);
-    enter(courier);
+    enter(courier, since);
     return courier;
+}
+
+/* ---- waiting for a place ---- */
+
+/* Has the maps asked again about those who wait (of them, the HELD), whom they may send elsewhere
+ * by now; false: there are none. */
+static bool place_again(struct courier *courier, bool held)
+{
+    struct mail *m = courier->mail;
+    bool any = false;
+    RING_EACH(ring, &m->transaction.recipients)
+    {
+        struct recipient *r = OUTER(ring, recipient, ring);
+        if (r->courier != courier || (held && !placement_held(m, r)))
+            continue;
+        transaction_place_again(m, r);
+        any = true;
+    }
+    return any;
+}
+
+/* Whether that is under way. */
+static bool is_placed_again(const struct courier *courier)
+{
+    const struct mail *m = courier->mail;
+    RING_EACH(ring, &m->transaction.recipients)
+    {
+        const struct recipient *r = OUTER(ring, recipient, ring);
+        if (r->courier == courier && (r->again || (m->placement && m->placement->recipient == r)))
+            return true;
+    }
+    return false;
 }
 
 static void waited(struct courier *courier)
 {
-    if (courier->ticket.state == TICKET_GRANTED) {
-        start_link(courier);
-        return;
+    uint64_t now = courier->mail->client.worker->now;
+    if (is_placed_again(courier)) {
+        look_again(courier);
+    } else if (courier->ticket.state == TICKET_GRANTED) {
+        if (!place_again(courier, true))
+            start_link(courier);
+    } else if (now >= courier->until) {
+        node_count_rejected(courier->node);
+        courier_lose(courier, turned_away(courier->node),
+                     node_is_drained(courier->node) ? "the node is drained"
+                                                    : "waited too long for the node");
+    } else if (now >= courier->deadline) {
+        look_again(courier);
+        if (node_is_drained(courier->node))
+            place_again(courier, false);
     }
-    if (courier->mail->client.worker->now < courier->deadline)
-        return;
-    node_count_rejected(courier->node);
-    courier_lose(courier,
-                 node_is_up(courier->node) ? "451 4.3.2 Too busy, try again later"
-                                           : "451 4.4.1 The mail server is down, try again later",
-                 "waited too long for the node");
 }
 
 /* ---- what it is told ---- */
@@ -277,6 +334,15 @@ void courier_offer(struct courier *courier, struct recipient *r)
         hand_over(courier);
     else
         courier_step(courier);
+}
+
+void courier_forget(struct recipient *r)
+{
+    struct courier *courier = r->courier;
+    r->courier = NULL;
+    r->node = NULL;
+    if (courier && courier->state == COURIER_QUEUED && !find(courier, RECIPIENT_ASKED, false))
+        courier_free(courier);
 }
 
 static void connected(struct courier *courier)
@@ -601,7 +667,8 @@ void courier_end_transaction(struct courier *courier)
 
 static void release(struct post *post)
 {
-    free(OUTER(post, courier, release));
+    struct courier *courier = OUTER(post, courier, release);
+    pool_put(courier->pool, courier);
 }
 
 /* A node that is left politely has less to log. The memory waits for the end of the round: events

@@ -10,6 +10,7 @@
 #include "mail/parts.h"
 #include "proto/smtp.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 enum {
@@ -53,8 +54,15 @@ static enum mail_state end_now(struct mail *m)
 {
     buf_free(&m->in);
     buf_free(&m->out);
+    free(m->name);
     client_close(&m->client);
     return MAIL_END;
+}
+
+/* Whether words of ours would cut nothing in two: the client waits for no answer. */
+static bool at_boundary(const struct mail *m)
+{
+    return m->state == MAIL_TALK && m->server.owed == 0;
 }
 
 /* THE exit: a message that is under way stays without an end on its nodes; the client is told what
@@ -62,9 +70,8 @@ static enum mail_state end_now(struct mail *m)
 static enum mail_state leave(struct mail *m, enum client_reason reason, const char *detail)
 {
     const char *words = client_reason_text(reason);
-    bool boundary = m->state == MAIL_TALK && m->server.owed == 0;
+    bool boundary = at_boundary(m);
     m->client.reason = reason;
-    placement_cancel(&m->placement);
     transaction_end(m, "aborted");
     free_couriers(m);
     mail_log_close(m, detail);
@@ -150,38 +157,59 @@ static enum mail_state do_tls(struct mail *m)
     }
 }
 
+/* A name has no bytes that xtext would hide. */
+static void set_name(struct mail *m, const struct smtp_xclient *x)
+{
+    struct str name = x->value[SMTP_XCLIENT_NAME];
+    free(m->name);
+    m->name = x->temporary & 1u << SMTP_XCLIENT_NAME ? xstrdup("[TEMPUNAVAIL]")
+              : name.n                               ? xstrndup(name.p, name.n)
+                                                     : NULL;
+}
+
 /* The client speaks for another one: nothing of what was before counts, on the nodes neither.
  * False: who it speaks for may not come in. */
 static bool become(struct mail *m)
 {
     const struct smtp_xclient *x = &m->server.xclient;
+    struct addr nobody; /* who is not known is no client that may relay */
+    addr_numeric(&nobody, str_of("0.0.0.0"), 0);
     transaction_end(m, "aborted");
     free_couriers(m);
-    if (x->client.len && !client_become(&m->client, &x->client, &m->out))
+    const struct addr *client = x->unavailable & 1u << SMTP_XCLIENT_ADDR ? &nobody : &x->client;
+    if (client->len && !client_become(&m->client, client, &m->out))
         return false;
     if (x->local.len)
         m->local = x->local;
-    if (x->given & 1u << SMTP_XCLIENT_NAME) {
-        ssize_t n =
-            smtp_path_xtext_decode(m->name, sizeof m->name - 1, x->value[SMTP_XCLIENT_NAME]);
-        m->name[n > 0 ? n : 0] = 0;
-    }
+    if (x->given & 1u << SMTP_XCLIENT_NAME)
+        set_name(m, x);
     return true;
 }
 
 /* ---- recipients ---- */
 
-static enum mail_state begin_recipient(struct mail *m)
+static enum mail_state place(struct mail *m, struct recipient *r)
 {
-    struct transaction *t = &m->transaction;
-    struct recipient *r = transaction_add(m);
-    if (t->count > m->client.service->mail.max_recipients) {
-        transaction_refuse(m, r, "452 4.5.3 Too many recipients");
-        return MAIL_TALK;
-    }
-    t->placed = r;
     placement_start(m, r);
     return MAIL_PLACE;
+}
+
+/* It is known what becomes of the recipient that was placed; others may have to be placed anew. */
+static enum mail_state placed(struct mail *m)
+{
+    placement_end(m);
+    m->due = 0;
+    struct recipient *again = transaction_next_again(m);
+    return again ? place(m, again) : MAIL_TALK;
+}
+
+static enum mail_state begin_recipient(struct mail *m)
+{
+    struct recipient *r = transaction_add(m);
+    if (m->transaction.count <= m->client.service->mail.max_recipients)
+        return place(m, r);
+    transaction_refuse(m, r, "452 4.5.3 Too many recipients");
+    return MAIL_TALK;
 }
 
 enum company { COMPANY_GOOD, COMPANY_BAD, COMPANY_UNKNOWN };
@@ -207,44 +235,63 @@ static enum company company(const struct mail *m, const struct recipient *r,
 /* R goes to the node that it belongs to, in this message or in another one. */
 static enum mail_state seat(struct mail *m, struct recipient *r)
 {
-    struct placement *p = &m->placement;
+    struct placement *p = m->placement;
     enum company with = company(m, r, p->node);
-    if (with == COMPANY_UNKNOWN)
+    if (with == COMPANY_UNKNOWN && !m->transaction.again)
         return MAIL_PLACE;
+    if (with == COMPANY_UNKNOWN) { /* those before it may go elsewhere */
+        transaction_place_again(m, r);
+        return placed(m);
+    }
     struct node *node = p->node;
+    struct courier *courier = NULL;
     mail_log_route(m, r, p->route.why);
     p->node = NULL;
-    struct courier *courier = NULL;
-    if (with == COMPANY_GOOD) {
-        courier = courier_get(m, node);
-    } else {
+    placement_end(m);
+    if (with == COMPANY_GOOD)
+        courier = courier_get(m, node, r->since);
+    else
         node_unref(node);
-    }
-    if (!courier) {
+    if (r->courier != courier)
+        courier_forget(r);
+    if (courier) {
+        m->client.node = courier->node;
+        courier_offer(courier, r);
+    } else {
         transaction_refuse(m, r, "452 4.5.3 Another node's: in another message, please");
-        return MAIL_TALK;
     }
-    m->client.node = courier->node;
-    courier_offer(courier, r);
-    return MAIL_TALK;
+    return placed(m);
 }
 
-static void discard(struct mail *m, struct recipient *r)
+static enum mail_state discard(struct mail *m, struct recipient *r)
 {
     mail_log_route(m, r, "no map knows it: discarded");
+    courier_forget(r);
     r->state = RECIPIENT_DISCARDED;
     m->server.accepted++;
     transaction_answer(m, r, str_of("250 2.1.5 Ok\r\n"));
+    return placed(m);
+}
+
+static enum mail_state refuse(struct mail *m, struct recipient *r)
+{
+    struct placement *p = m->placement;
+    mail_log_route(m, r, p->route.why);
+    courier_forget(r);
+    transaction_refuse(m, r, p->answer);
+    return placed(m);
 }
 
 static enum mail_state do_place(struct mail *m)
 {
-    struct placement *p = &m->placement;
-    struct recipient *r = m->transaction.placed;
-    if (m->client.stream.hung_up)
-        return gone(m, "while a recipient was looked up");
-    switch (p->node ? PLACING_NODE : placement_step(m)) {
+    struct placement *p = m->placement;
+    struct recipient *r = p->recipient;
+    switch (placement_step(p)) {
     case PLACING_PENDING:
+        if (p->holding)
+            courier_forget(r);
+        if (m->client.stream.gone)
+            return gone(m, "while a recipient was looked up");
         m->due = p->again;
         flush(m);
         return MAIL_PLACE;
@@ -252,12 +299,9 @@ static enum mail_state do_place(struct mail *m)
         m->due = 0;
         return seat(m, r);
     case PLACING_DISCARD:
-        discard(m, r);
-        return MAIL_TALK;
+        return discard(m, r);
     default:
-        mail_log_route(m, r, p->route.why);
-        transaction_refuse(m, r, p->answer);
-        return MAIL_TALK;
+        return refuse(m, r);
     }
 }
 
@@ -333,7 +377,7 @@ static enum mail_state rest(struct mail *m)
     m->due = m->server.owed ? 0 : idle_end(m);
     if (m->due && m->client.worker->now >= m->due)
         return leave(m, REASON_IDLE_TIMEOUT, NULL);
-    if (m->server.owed && m->client.stream.hung_up)
+    if (m->server.owed && m->client.stream.gone)
         return gone(m, "while a node was asked");
     return MAIL_TALK;
 }
@@ -347,8 +391,12 @@ static bool read_more(struct mail *m, enum mail_state *next)
         return false;
     }
     ssize_t n = stream_read(&m->client.stream, room, m->in.cap - m->in.end);
+    if (n == STREAM_AGAIN || (n == 0 && m->server.owed)) { /* who has ended wants his answers */
+        *next = rest(m);
+        return false;
+    }
     if (n <= 0) {
-        *next = n == STREAM_AGAIN ? rest(m) : leave(m, client_left(n), NULL);
+        *next = leave(m, client_left(n), NULL);
         return false;
     }
     trace_bytes(&m->client, TRACE_FROM_CLIENT, room, (size_t)n);
@@ -360,6 +408,9 @@ static bool read_more(struct mail *m, enum mail_state *next)
 static enum mail_state do_talk(struct mail *m)
 {
     enum mail_state next = MAIL_TALK;
+    struct recipient *again = transaction_next_again(m);
+    if (again)
+        return place(m, again);
     for (unsigned reads = 0;;) {
         stream_push(&m->client.stream);
         if (stream_pending(&m->client.stream) || m->server.owed >= MAIL_OWED_MAX)
@@ -484,7 +535,8 @@ static void leave_wanted(struct mail *m)
     {
         struct courier *courier = OUTER(ring, courier, ring);
         if (courier->state == COURIER_LOST ||
-            (courier->state == COURIER_IDLE && node_is_wanted(courier->node)))
+            (courier->state == COURIER_IDLE &&
+             (node_is_wanted(courier->node) || node_is_drained(courier->node))))
             courier_free(courier);
     }
 }
@@ -551,7 +603,8 @@ void mail_step(struct mail *m)
         [MAIL_FINAL] = do_final,   [MAIL_LEAVE] = do_leave,
     };
     step_couriers(m);
-    if (m->client.stopping && m->state < MAIL_LEAVE)
+    bool stop = m->client.stopping && (at_boundary(m) || !client_may_go_on(&m->client));
+    if (stop && m->state < MAIL_LEAVE)
         m->state = leave(m, m->client.reason, NULL);
     else if (!m->mailed && m->state < MAIL_LEAVE && m->client.worker->now >= login_end(m))
         m->state = leave(m, REASON_LOGIN_TIMEOUT, NULL);

@@ -4,6 +4,7 @@
  * connection ended. */
 #include "mail/parts.h"
 
+#include "map_log.h"
 #include "stats.h"
 
 #include <string.h>
@@ -20,8 +21,9 @@ static bool begin(struct log_line *l, const struct mail *m, const struct recipie
 
 void mail_log_route(struct mail *m, const struct recipient *r, const char *reason)
 {
-    const struct placement *p = &m->placement;
+    const struct placement *p = m->placement;
     struct log_line l;
+    map_log(&m->client, r->mailbox, &p->route);
     trace_event(&m->client, "recipient %s: map %s, node %s: %s", r->mailbox,
                 p->route.map ? p->route.map : "-", p->node ? node_name(p->node) : "-", reason);
     if (!begin(&l, m, r, "route"))

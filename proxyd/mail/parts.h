@@ -42,6 +42,8 @@ struct recipient {
     struct ring ring; /* in the transaction's `recipients`, in the order of coming */
     enum recipient_state state;
     bool sent;               /* RECIPIENT_ASKED: its courier has said RCPT */
+    bool again;              /* RECIPIENT_ASKED: the maps are to be asked anew */
+    uint64_t since;          /* ms: when it came */
     struct courier *courier; /* or NULL */
     const char *node;        /* where it goes, for the log; as long as its courier */
     char *answer;            /* what the client is to be told, but not before others; or NULL */
@@ -58,30 +60,35 @@ enum placing {
 };
 
 struct placement {
+    struct mail *mail;
+    struct recipient *recipient;
     struct route route;
     struct hold_wait hold;
     struct creds creds;
-    uint64_t since, again; /* ms: when it was asked first, when the maps are asked again; or 0 */
+    uint64_t again; /* ms: when the maps are asked again; or 0 */
     bool hosted, holding;
-    struct node *node;
+    struct node *node; /* a reference, until somebody takes it */
     const char *answer;
 };
 
-/* Begins to ask where R of M belongs, and goes on. */
-void placement_start(struct mail *m, const struct recipient *r);
-enum placing placement_step(struct mail *m);
-void placement_cancel(struct placement *p);
+/* Begins to ask where R of M belongs, and goes on; ends that. */
+void placement_start(struct mail *m, struct recipient *r);
+enum placing placement_step(struct placement *p);
+void placement_end(struct mail *m);
+
+/* Whether R's mailbox is on hold by hand. */
+bool placement_held(const struct mail *m, const struct recipient *r);
 
 /* ---- a transaction ---- */
 
 struct transaction {
     struct ring recipients;
-    unsigned count;           /* of them */
-    struct recipient *placed; /* is being placed, or NULL */
-    struct recipient *first;  /* that is not answered yet (in this phase), or NULL: all are */
-    struct courier *courier;  /* SMTP: of the first recipient that was accepted, or NULL */
-    char *args;               /* of MAIL; owned. NULL: there is no transaction */
-    char sender[SMTP_MAILBOX_MAX + 1];
+    unsigned count;          /* of them */
+    unsigned again;          /* of these: to be placed anew */
+    struct recipient *first; /* that is not answered yet (in this phase), or NULL: all are */
+    struct courier *courier; /* SMTP: of the first recipient that was accepted, or NULL */
+    char *args;              /* of MAIL; owned. NULL: there is no transaction */
+    const char *sender;      /* in there, too */
     /* ---- the message */
     struct smtp_data data;
     bool started;        /* behind the answer to DATA, or the first chunk */
@@ -95,6 +102,10 @@ struct transaction {
 /* MAIL has come; RCPT has: it is asked about. */
 void transaction_begin(struct mail *m);
 struct recipient *transaction_add(struct mail *m);
+
+/* R is to be placed anew; the first that is so, or NULL: then it is so no more. */
+void transaction_place_again(struct mail *m, struct recipient *r);
+struct recipient *transaction_next_again(struct mail *m);
 
 /* R has an answer (TEXT, whole lines): it goes out in its turn. Who is refused is forgotten then.
  */
@@ -129,6 +140,7 @@ enum courier_state {
 
 struct courier {
     struct ring ring; /* in the client's `couriers` */
+    struct pool *pool;
     struct mail *mail;
     struct node *node;
     struct node_ticket ticket;
@@ -143,16 +155,19 @@ struct courier {
     bool chunks;       /* the message goes as chunks */
     unsigned accepted; /* recipients of this transaction */
     uint64_t deadline; /* ms; 0: none */
+    uint64_t until;    /* ms: COURIER_QUEUED: it waits no longer */
     struct smtp_dots dots;
     char *refusal; /* of MAIL, DATA or the message; whole lines, owned; or NULL */
     char *reply;   /* SMTP: to the message; whole lines, owned; or NULL */
 };
 
-/* The connection to NODE (whose reference is taken), kept or new. NULL: there are too many. */
-struct courier *courier_get(struct mail *m, struct node *node);
+/* The connection to NODE (whose reference is taken), kept or new, for a recipient that has waited
+ * SINCE. NULL: there are too many. */
+struct courier *courier_get(struct mail *m, struct node *node, uint64_t since);
 
-/* R, whose courier it is, is to be handed over. */
+/* R is to be handed over to COURIER's node; R, which has not been, to another one, or none. */
 void courier_offer(struct courier *courier, struct recipient *r);
+void courier_forget(struct recipient *r);
 
 /* Goes on as far as it can. */
 void courier_step(struct courier *courier);
@@ -213,14 +228,14 @@ struct mail {
     struct ring couriers;
     unsigned courier_count;
     struct transaction transaction;
-    struct placement placement;
-    struct addr local;             /* where the client came in; len 0: not asked for */
-    bool lmtp;                     /* with the client */
-    bool mailed;                   /* MAIL has come once */
-    uint64_t in_bytes;             /* of messages */
-    unsigned messages;             /* that were taken */
-    char name[PROTO_HELO_MAX + 1]; /* of the client's address, as XCLIENT has told it; or "" */
-    char in_space[1024], out_space[1024];
+    struct placement *placement; /* of the recipient that is being placed, or NULL */
+    struct addr local;           /* where the client came in; len 0: not asked for */
+    bool lmtp;                   /* with the client */
+    bool mailed;                 /* MAIL has come once */
+    uint64_t in_bytes;           /* of messages */
+    unsigned messages;           /* that were taken */
+    char *name;                  /* of the client's address, as XCLIENT has told it; or NULL */
+    char in_space[1024], out_space[512];
 };
 
 /* Adds to what the client is told. */

@@ -45,13 +45,14 @@ static void write_date(struct buf *out)
 static void write_client(const struct mail *m, struct buf *out)
 {
     const struct addr *address = &m->client.address;
+    bool named = m->name && *m->name != '['; /* [TEMPUNAVAIL] is no name */
     if (m->server.helo[0])
         buf_adds(out, m->server.helo);
     else
         write_address(address, out);
     buf_adds(out, " (");
-    buf_adds(out, m->name);
-    buf_adds(out, m->name[0] ? " " : "");
+    buf_adds(out, named ? m->name : "");
+    buf_adds(out, named ? " " : "");
     write_address(address, out);
     buf_adds(out, ")");
 }

@@ -10,18 +10,25 @@
 
 enum { ASK_AGAIN = 500 /* ms between two questions whether a mailbox is still on hold */ };
 
-/* The postmaster of no domain is ours (RFC 5321, 4.5.1). */
-static void set_login(struct placement *p, const struct mail *m, const char *mailbox)
+/* What the maps are asked about; the postmaster of no domain is ours (RFC 5321, 4.5.1). */
+static void make_login(const struct mail *m, const char *mailbox, char login[LOGIN_MAX + 1])
 {
     const struct strings *domains = &m->client.service->mail.domains;
-    const char *at = strrchr(mailbox, '@'), *ours = m->client.config->global.default_domain;
+    const char *ours = m->client.config->global.default_domain;
     if (!ours && domains->count)
         ours = domains->list[0][0] == '*' ? domains->list[0] + 2 : domains->list[0];
-    p->hosted = !at || config_is_hosted(m->client.service, at + 1);
-    if (at || !ours)
-        snprintf(p->creds.login, sizeof p->creds.login, "%s", mailbox);
+    if (ours && !strchr(mailbox, '@'))
+        snprintf(login, LOGIN_MAX + 1, "%.10s@%.240s", mailbox, ours);
     else
-        snprintf(p->creds.login, sizeof p->creds.login, "%.10s@%.240s", mailbox, ours);
+        strcpy(login, mailbox);
+}
+
+bool placement_held(const struct mail *m, const struct recipient *r)
+{
+    char login[LOGIN_MAX + 1], email[ROUTE_EMAIL];
+    make_login(m, r->mailbox, login);
+    route_email(m->client.config, login, email);
+    return hold_has(email);
 }
 
 static enum placing refuse(struct placement *p, const char *answer)
@@ -39,9 +46,9 @@ static bool may_relay(const struct mail *m)
            network_match(mail->relay_networks.list, mail->relay_networks.count, &m->client.address);
 }
 
-static enum placing relay(struct mail *m)
+static enum placing relay(struct placement *p)
 {
-    struct placement *p = &m->placement;
+    const struct mail *m = p->mail;
     const struct config_service *service = m->client.service;
     const struct config_address *address = &service->mail.relay;
     struct config_target target =
@@ -52,102 +59,105 @@ static enum placing relay(struct mail *m)
     return p->node ? PLACING_NODE : refuse(p, "451 4.3.2 Too many nodes are in use");
 }
 
-static enum placing unknown(struct mail *m)
+static enum placing unknown(struct placement *p)
 {
-    struct placement *p = &m->placement;
+    const struct mail *m = p->mail;
     if (p->hosted && m->client.service->mail.unknown_user == UNKNOWN_USER_DISCARD)
         return PLACING_DISCARD;
     if (p->hosted)
         return refuse(p, "550 5.1.1 User unknown");
-    return may_relay(m) ? relay(m) : refuse(p, "554 5.7.1 Relay access denied");
+    return may_relay(m) ? relay(p) : refuse(p, "554 5.7.1 Relay access denied");
 }
 
 /* ---- asking ---- */
 
-static struct mail *owner(struct placement *p)
-{
-    return OUTER(p, mail, placement);
-}
-
 static void routed(struct route *r)
 {
-    mail_step(owner(OUTER(r, placement, route)));
+    mail_step(OUTER(r, placement, route)->mail);
 }
 
 static void released(struct post *post)
 {
     struct placement *p = OUTER(OUTER(post, hold_wait, post), placement, hold);
-    p->again = owner(p)->client.worker->now;
-    mail_step(owner(p));
+    p->again = p->mail->client.worker->now;
+    mail_step(p->mail);
 }
 
-static void ask(struct mail *m)
+static void ask(struct placement *p)
 {
-    struct placement *p = &m->placement;
+    const struct client *c = &p->mail->client;
     hold_forget(&p->hold);
     p->holding = false;
     p->again = 0;
-    route_start(&p->route, m->client.worker, m->client.config, m->client.service, &p->creds);
+    route_start(&p->route, c->worker, c->config, c->service, &p->creds);
 }
 
-void placement_start(struct mail *m, const struct recipient *r)
+void placement_start(struct mail *m, struct recipient *r)
 {
-    struct placement *p = &m->placement;
-    placement_cancel(p);
-    p->route = (struct route){.done = routed,
-                              .check = ROUTE_CHECK_NEVER,
-                              .explain = m->client.service->log_level >= LOG_LEVEL_DEBUG};
-    p->since = m->client.worker->now;
-    p->node = NULL;
-    p->answer = NULL;
-    set_login(p, m, r->mailbox);
+    struct pool *pool = &m->client.worker->placement_pool;
+    const char *at = strrchr(r->mailbox, '@');
+    if (!pool->block)
+        pool_init(pool, sizeof(struct placement));
+    struct placement *p = m->placement = pool_get(pool);
+    p->mail = m;
+    p->recipient = r;
+    p->hosted = !at || config_is_hosted(m->client.service, at + 1);
+    make_login(m, r->mailbox, p->creds.login);
+    p->route.done = routed;
+    p->route.check = ROUTE_CHECK_NEVER;
+    p->route.explain = m->client.service->log_level >= LOG_LEVEL_DEBUG;
     p->route.named = !p->hosted;
-    ask(m);
+    p->route.fresh = r->courier; /* it was asked about before */
+    ask(p);
 }
 
-void placement_cancel(struct placement *p)
+void placement_end(struct mail *m)
 {
+    struct placement *p = m->placement;
+    if (!p)
+        return;
     hold_forget(&p->hold);
     route_cancel(&p->route);
-    p->holding = false;
-    p->again = 0;
+    node_unref(p->node);
+    pool_put(&m->client.worker->placement_pool, p);
+    m->placement = NULL;
 }
 
 /* The mailbox is being moved: told at once of the end of a hold by hand; a map has to be asked. */
-static enum placing hold(struct mail *m)
+static enum placing hold(struct placement *p)
 {
-    struct placement *p = &m->placement;
-    uint64_t now = m->client.worker->now, end = p->since + m->client.service->backend.queue_timeout;
+    const struct client *c = &p->mail->client;
+    uint64_t now = c->worker->now, end = p->recipient->since + c->service->backend.queue_timeout;
     if (!p->holding) {
         p->holding = true;
         p->hold.post.run = released;
-        bool told = hold_wait(&p->hold, m->client.worker, p->route.email);
+        bool told = hold_wait(&p->hold, c->worker, p->route.email);
         p->again = told || now + ASK_AGAIN > end ? end : now + ASK_AGAIN;
     }
     if (now < p->again)
         return PLACING_PENDING;
     if (now >= end)
         return refuse(p, "451 4.3.2 The mailbox is being moved, try again later");
-    p->route.fresh = true;
-    ask(m);
-    return placement_step(m);
+    ask(p);
+    return placement_step(p);
 }
 
-enum placing placement_step(struct mail *m)
+enum placing placement_step(struct placement *p)
 {
-    struct placement *p = &m->placement;
     const struct route *r = &p->route;
+    if (p->node)
+        return PLACING_NODE;
     switch (r->result) {
     case ROUTE_PENDING:
         return PLACING_PENDING;
     case ROUTE_HOLD:
-        return hold(m);
+        return hold(p);
     case ROUTE_OK:
-        p->node = node_get(m->client.service->group, r->node_name, r->host, r->port);
+        p->node = node_get(p->mail->client.service->group, r->node_name, r->host, r->port);
         return p->node ? PLACING_NODE : refuse(p, "451 4.3.2 Too many nodes are in use");
     default:
         return r->verdict == VERDICT_AUTH_FAILED
-                   ? unknown(m)
+                   ? unknown(p)
                    : refuse(p, "451 4.3.0 Temporary failure, try again later");
     }
 }

@@ -18,20 +18,25 @@ static struct recipient *next_of(struct transaction *t, const struct recipient *
     return r->ring.next == &t->recipients ? NULL : recipient_of(r->ring.next);
 }
 
-static char *copy_args(struct str args)
+/* The arguments of MAIL, and behind them the sender's address. */
+static void keep_sender(struct transaction *t, const struct smtp_server *s)
 {
-    return xstrndup(args.p, args.n);
+    size_t n = s->args.n + 1;
+    t->args = xmalloc(n + SMTP_MAILBOX_MAX + 1);
+    memcpy(t->args, s->args.p, s->args.n);
+    t->args[s->args.n] = 0;
+    smtp_path_mailbox(&s->path, t->args + n);
+    t->sender = t->args + n;
 }
 
 void transaction_begin(struct mail *m)
 {
     struct transaction *t = &m->transaction;
     ring_init(&t->recipients);
-    t->count = 0;
-    t->placed = t->first = NULL;
+    t->count = t->again = 0;
+    t->first = NULL;
     t->courier = NULL;
-    t->args = copy_args(m->server.args);
-    smtp_path_mailbox(&m->server.path, t->sender);
+    keep_sender(t, &m->server);
     t->started = t->told = false;
     t->refusal = NULL;
     t->chunk = t->held = 0;
@@ -45,6 +50,7 @@ struct recipient *transaction_add(struct mail *m)
     memset(r, 0, sizeof *r);
     memcpy(r->args, args.p, args.n);
     r->args[args.n] = 0;
+    r->since = m->client.worker->now;
     smtp_path_mailbox(&m->server.path, r->mailbox);
     ring_add_last(&t->recipients, &r->ring);
     if (!t->first)
@@ -54,12 +60,32 @@ struct recipient *transaction_add(struct mail *m)
     return r;
 }
 
+void transaction_place_again(struct mail *m, struct recipient *r)
+{
+    m->transaction.again += !r->again;
+    r->again = true;
+}
+
+struct recipient *transaction_next_again(struct mail *m)
+{
+    struct transaction *t = &m->transaction;
+    struct recipient *r = t->again ? t->first : NULL;
+    while (r && !r->again)
+        r = next_of(t, r);
+    if (r) {
+        r->again = false;
+        t->again--;
+    }
+    return r;
+}
+
 /* ---- answers ---- */
 
 static void forget(struct mail *m, struct recipient *r)
 {
     ring_remove(&r->ring);
     m->transaction.count--;
+    m->transaction.again -= r->again;
     free(r->answer);
     free(r);
 }
@@ -172,11 +198,11 @@ void transaction_end(struct mail *m, const char *reason)
     struct transaction *t = &m->transaction;
     if (!t->args)
         return;
-    placement_cancel(&m->placement);
+    placement_end(m);
     free_recipients(m, reason);
     free(t->args);
     t->args = NULL;
-    t->first = t->placed = NULL;
+    t->first = NULL;
     m->server.owed = 0;
     smtp_server_end(&m->server);
     RING_EACH(ring, &m->couriers)

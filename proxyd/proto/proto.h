@@ -102,12 +102,15 @@ struct back_setup {
         *creds;        /* NULL: only a check, which greets, asks for capabilities and leaves */
     const char *login; /* the login on the node, or NULL: the one in creds */
     const char *master_user, *master_password; /* or NULL: the client's own credentials go along */
-    bool starttls;             /* TLS has to be started first; a node that has none fails */
-    bool tls;                  /* is on */
-    bool identify;             /* tell the node the client's address where it announces how */
-    bool verified;             /* we know already that it is he: XCLIENT LOGIN may say so */
-    bool mail;                 /* SMTP: nobody logs in: mail is to be handed over */
-    const char *helo;          /* SMTP: what we call ourselves (front_helo; a check: our host) */
+    bool starttls;    /* TLS has to be started first; a node that has none fails */
+    bool tls;         /* is on */
+    bool identify;    /* tell the node the client's address where it announces how */
+    bool verified;    /* we know already that it is he: XCLIENT LOGIN may say so */
+    bool mail;        /* SMTP: nobody logs in: mail is to be handed over */
+    const char *helo; /* SMTP: what we call ourselves (front_helo; a check: our host) */
+    const char *said; /* SMTP: how the client has greeted: "SMTP" by HELO, "ESMTP", "LMTP" */
+    const char *name; /* SMTP: of the client's address: a host name or "[TEMPUNAVAIL]"; or
+                         NULL */
     const struct addr *client; /* for `identify` */
     const struct addr *local;  /* where the client came in; len 0: not known */
     const char *session_id;

@@ -15,6 +15,7 @@
 enum {
     STATE_GREETING,
     STATE_EHLO,
+    STATE_HELO, /* of a node that knows no EHLO */
     STATE_STARTTLS,
     STATE_HANDSHAKE,     /* none: the next call comes after it */
     STATE_XCLIENT,       /* the greeting anew, */
@@ -37,11 +38,13 @@ enum {
     TELL_NAME = 1u << 3,
     TELL_PROTO = 1u << 4,
     TELL_SESSION = 1u << 5,
-    TELL_HELO = 1u << 6
+    TELL_HELO = 1u << 6,
+    TELL_DESTADDR = 1u << 7,
+    TELL_DESTPORT = 1u << 8
 };
 
-static const char *const attribute_names[] = {"LOGIN", "ADDR",    "PORT", "NAME",
-                                              "PROTO", "SESSION", "HELO"};
+static const char *const attribute_names[] = {"LOGIN",   "ADDR", "PORT",     "NAME",    "PROTO",
+                                              "SESSION", "HELO", "DESTADDR", "DESTPORT"};
 enum { ATTRIBUTE_COUNT = sizeof attribute_names / sizeof *attribute_names };
 
 /* What of a node's capabilities matters here. */
@@ -109,33 +112,50 @@ static bool is_ip(const struct addr *a)
     return a->len && (a->sa.sa_family == AF_INET || a->sa.sa_family == AF_INET6);
 }
 
-/* NAME: nobody has asked for it, and the node's name for us must not stay. */
+static void write_address(const struct addr *a, struct buf *out)
+{
+    char text[ADDR_TEXT];
+    buf_adds(out, a->sa.sa_family == AF_INET6 ? "IPV6:" : "");
+    buf_adds(out, addr_host(a, text));
+}
+
+/* What the client speaks, in words that the node's protocol has: nobody is told LMTP by SMTP. */
+static const char *said(const struct back *b)
+{
+    bool lmtp = b->setup.said && strcmp(b->setup.said, "LMTP") == 0;
+    return !b->setup.said || (lmtp && !b->lmtp) ? "ESMTP" : b->setup.said;
+}
+
+/* NAME: where nobody has told it, the node's name for us must not stay. */
 static void write_attribute(const struct back *b, unsigned which, struct buf *out)
 {
-    const struct addr *client = b->setup.client;
-    char text[ADDR_TEXT];
     switch (which) {
     case TELL_LOGIN:
         smtp_path_xtext(out, str_of(back_login(b)));
         break;
     case TELL_ADDR:
-        buf_addf(out, "%s%s", client->sa.sa_family == AF_INET6 ? "IPV6:" : "",
-                 addr_host(client, text));
+        write_address(b->setup.client, out);
         break;
     case TELL_PORT:
-        buf_addf(out, "%u", addr_port(client));
+        buf_addf(out, "%u", addr_port(b->setup.client));
         break;
     case TELL_NAME:
-        buf_adds(out, "[UNAVAILABLE]");
+        smtp_path_xtext(out, str_of(b->setup.name ? b->setup.name : "[UNAVAILABLE]"));
         break;
     case TELL_PROTO:
-        buf_adds(out, b->lmtp ? "LMTP" : "ESMTP");
+        buf_adds(out, said(b));
         break;
     case TELL_SESSION:
         smtp_path_xtext(out, str_of(b->setup.session_id));
         break;
     case TELL_HELO:
         smtp_path_xtext(out, str_of(b->setup.helo));
+        break;
+    case TELL_DESTADDR:
+        write_address(b->setup.local, out);
+        break;
+    case TELL_DESTPORT:
+        buf_addf(out, "%u", addr_port(b->setup.local));
     }
 }
 
@@ -226,6 +246,8 @@ static enum back_want proceed(struct back *b, struct buf *out)
     unsigned attributes = s->identify ? offer.attributes : 0;
     if (!is_ip(s->client))
         attributes &= TELL_LOGIN;
+    if (!is_ip(s->local))
+        attributes &= ~(unsigned)(TELL_DESTADDR | TELL_DESTPORT);
     if (s->mail || !s->verified || choose(b, offer.mechanisms, &mech))
         attributes &= ~(unsigned)TELL_LOGIN;
     return attributes & (TELL_LOGIN | TELL_ADDR) ? say_xclient(b, attributes, out) : log_in(b, out);
@@ -251,8 +273,21 @@ static bool learn(struct back *b)
     return !b->capabilities.full;
 }
 
+/* A node that knows no EHLO has no extensions, and nobody can log in there (RFC 5321, 3.2). */
+static enum back_want on_helo(struct back *b, unsigned code, struct buf *out)
+{
+    if (code != 250)
+        return back_fail(b, "the node refuses HELO");
+    buf_clear(&b->capabilities);
+    return proceed(b, out);
+}
+
 static enum back_want on_ehlo(struct back *b, unsigned code, struct buf *out)
 {
+    if (code >= 500 && !b->lmtp && !b->setup.creds && b->state == STATE_EHLO) {
+        buf_addf(out, "HELO %s\r\n", b->setup.helo);
+        return say(b, out, STATE_HELO, "");
+    }
     if (code != 250)
         return back_fail(b, "the node refuses EHLO");
     if (!learn(b))
@@ -330,6 +365,8 @@ static enum back_want on_reply(struct back *b, const struct smtp_reply *r, struc
     case STATE_EHLO_AGAIN:
     case STATE_EHLO_LOGGED_IN:
         return on_ehlo(b, r->code, out);
+    case STATE_HELO:
+        return on_helo(b, r->code, out);
     case STATE_XCLIENT:
     case STATE_XCLIENT_LOGIN:
         return on_xclient(b, r->code, out);

@@ -47,6 +47,8 @@ class MailNode:
             if verb in ('EHLO', 'LHLO'):
                 lines = [self.name, *self.capabilities]
                 self.answer(wire, verb, *(f'250-{text}' for text in lines[:-1]), f'250 {lines[-1]}')
+            elif verb == 'HELO':
+                self.answer(wire, verb, f'250 {self.name}')
             elif verb == 'XCLIENT':
                 identity = rest
                 self.answer(wire, verb, f'220 {self.name} again')

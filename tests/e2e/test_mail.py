@@ -5,46 +5,10 @@ import signal
 import socket
 import subprocess
 
-from case import Case
 from fake_mail import MailNode
+from mail_case import ANN, BOB, EVE, Base
 from proxyd import BINARY
 from wire import PATIENCE, free_port
-
-BOB, ANN, EVE = 'bob@example.org', 'ann@example.org', 'eve@example.com'
-
-
-class Base(Case):
-    def mail(self, users='', name='smtp', domains=('example.org',), more=None, **service):
-        return self.proxyd(users, **{name: {'domains': list(domains), **service}}, **(more or {}))
-
-    def client(self, p, name='smtp', helo=None, **how):
-        client = self.connect(p, name, **how)
-        client.expect('220 mail.example.org ...')
-        self.hello(client, helo or ('LHLO' if name.startswith('lmtp') else 'EHLO'))
-        return client
-
-    @staticmethod
-    def hello(client, verb='EHLO', name='client.example.org'):
-        client.say(f'{verb} {name}')
-        client.capabilities = []
-        while True:
-            line = client.line()
-            assert line.startswith('250'), line
-            client.capabilities.append(line[4:])
-            if line[3] == ' ':
-                return
-
-    @staticmethod
-    def begin(client, *recipients, sender='alice@example.net'):
-        client.ask(f'MAIL FROM:<{sender}>', '250 2.1.0 Ok')
-        for recipient in recipients:
-            client.ask(f'RCPT TO:<{recipient}>', '250 ...')
-
-    def send(self, client, *recipients, text=('Subject: x', '', 'hello'), answer='250 2.0.0 kept', **how):
-        self.begin(client, *recipients, **how)
-        client.ask('DATA', '354 ...')
-        client.say(*text, '.')
-        client.expect(answer)
 
 
 class Messages(Base):
@@ -455,6 +419,24 @@ class Nodes(Base):
         client.ask('DATA', '503 5.5.1 ...')
         client.ask('NOOP', '250 ...')
 
+    def test_a_node_that_knows_no_ehlo(self):
+        node = MailNode(self, fault=lambda what: ['502 5.5.1 what?'] if what == 'EHLO' else None)
+        p = self.mail('* node1', more={'nodes': {'node1': {'address': node.address}}}, backend={'check': {'interval': '50ms'}})
+        with node.news:
+            self.assertTrue(node.news.wait_for(lambda: node.heard.count('QUIT') > 3, 10), node.heard)
+        self.assertFalse(p.events('node', state='down'))
+        client = self.client(p)
+        self.send(client, BOB)
+        self.send(client, BOB)
+        heard = node.heard[node.heard.index('HELO client.example.org'):]
+        self.assertEqual([line for line in heard if line[:4] in ('MAIL', 'RCPT', 'DATA')],
+                         ['MAIL FROM:<alice@example.net>', f'RCPT TO:<{BOB}>', 'DATA'] * 2)
+        p = self.mail(f'* {node.address}', 'lmtp')  # which has nothing older to fall back to
+        client = self.client(p, 'lmtp')
+        client.ask('MAIL FROM:<>', '250 ...')
+        node.fault = lambda what: ['502 5.5.1 what?'] if what == 'LHLO' else None
+        client.ask(f'RCPT TO:<{BOB}>', '451 4.4.1 ...')
+
     def test_a_node_that_goes_away(self):
         for step, answers in (('greeting', ('451 4.4.1 ...',)), ('EHLO', ('451 4.4.1 ...',)), ('MAIL', ('451 4.4.2 ...',)),
                               ('RCPT', ('451 4.4.2 ...',)), ('DATA', ('250 ...', '451 4.4.2 ...')),
@@ -601,6 +583,34 @@ class Identity(Base):
         port = client.sock.getsockname()[1]
         self.assertEqual(node.messages[0][3],
                          f'ADDR=127.0.0.5 PORT={port} NAME=[UNAVAILABLE] PROTO=ESMTP HELO=client.example.org')
+
+    def test_all_that_is_known_of_a_client_is_passed_on(self):
+        names = 'NAME ADDR PORT PROTO HELO LOGIN DESTADDR DESTPORT'
+        node = MailNode(self, capabilities=[*MailNode.CAPABILITIES, f'XCLIENT {names}'])
+        p = self.mail(f'* {node.address}')
+        port = p.port['smtp']
+        for said, name, told in (
+                ('NAME=spike.example.com ADDR=192.0.2.1 PORT=4711', 'HELO', 'ADDR=192.0.2.1 PORT=4711 NAME=spike.example.com PROTO=SMTP'),
+                ('NAME=[TEMPUNAVAIL] ADDR=IPV6:2001:db8::1 LOGIN=bob', 'EHLO',
+                 'ADDR=IPV6:2001:db8::1 PORT=0 NAME=[TEMPUNAVAIL] PROTO=ESMTP'),
+                ('NAME=[UNAVAILABLE] ADDR=192.0.2.1 PORT=1 DESTADDR=192.0.2.9 DESTPORT=26', 'EHLO',
+                 'ADDR=192.0.2.1 PORT=1 NAME=[UNAVAILABLE] PROTO=ESMTP')):
+            with self.subTest(said=said):
+                client = self.client(p)
+                client.ask(f'XCLIENT {said}', '220 ...')
+                self.hello(client, name, 'spike.example.net')
+                self.send(client, BOB)
+                local = 'DESTADDR=192.0.2.9 DESTPORT=26' if 'DEST' in said else f'DESTADDR=127.0.0.1 DESTPORT={port}'
+                self.assertEqual(node.messages[-1][3], f'{told} HELO=spike.example.net {local}')
+
+    def test_a_client_that_nobody_knows_is_nobody(self):
+        relay = MailNode(self)
+        p = self.mail(relay=relay.address, relay_networks=['127.0.0.0/8'])
+        client = self.client(p)
+        client.ask('XCLIENT ADDR=[UNAVAILABLE] NAME=[UNAVAILABLE]', '220 ...')
+        self.hello(client)
+        client.ask('MAIL FROM:<>', '250 ...')
+        client.ask(f'RCPT TO:<{EVE}>', '554 5.7.1 ...')
 
     def test_xclient_from_trusted_networks(self):
         node = MailNode(self)
