@@ -4,16 +4,11 @@
  * RFC 2971 ID, RFC 4959 SASL-IR, RFC 7888 literals). Does not know mailboxes: after the login
  * nothing is read here. Called by session.c through the row in protocol.c. */
 #include "base/mem.h"
+#include "proto/front.h"
 #include "proto/imap.h"
 #include "proto/imap_args.h"
 
 #include <string.h>
-
-enum {
-    STATE_COMMAND,
-    STATE_SASL,     /* the next line answers a SASL challenge */
-    STATE_CHALLENGE /* the next line answers the node's error challenge; `pending` is sent then */
-};
 
 /* ---- what can be done now ---- */
 
@@ -62,32 +57,70 @@ void imap_goodbye(struct buf *out, const char *text)
     buf_addf(out, "* BYE %s\r\n", text);
 }
 
-/* The answer TEXT under the client's tag. */
-static enum front_want tagged(struct front *f, struct buf *out, const char *text)
+/* Without being asked for, the bytes of a literal cannot be told from commands. */
+static enum front_want unless_literal(struct front *f, struct imap_args *a)
 {
-    buf_addf(out, "%s %s\r\n", f->tag, text);
-    return FRONT_MORE;
-}
-
-/* As tagged, and one more error. Without being asked for, the bytes of a literal cannot be told
- * from commands. */
-static enum front_want error(struct front *f, struct imap_args *a, const char *text)
-{
-    f->errors++;
-    tagged(f, a->out, text);
     if (!imap_args_literal_follows(a))
         return FRONT_MORE;
     imap_goodbye(a->out, "Unexpected literal");
     return front_close(f, "unexpected literal");
 }
 
-/* A login that may not come over this line. Counted, or a client could go on for ever. */
-static enum front_want needs_privacy(struct front *f, struct buf *out)
+static enum front_want error(struct front *f, struct imap_args *a, const char *text)
 {
-    f->errors++;
-    f->reason = "plaintext login not allowed";
-    tagged(f, out, "NO [PRIVACYREQUIRED] Start TLS first");
-    return FRONT_REFUSED;
+    front_error(f, a->out, text);
+    return unless_literal(f, a);
+}
+
+static void challenge(struct buf *out, const char *base64, size_t n)
+{
+    buf_addf(out, "+ %.*s\r\n", (int)n, base64);
+}
+
+/* Cuts the last line, which is the tagged one, off the node's words. */
+static struct str last_line(struct str *words)
+{
+    const char *lf = words->n > 2 ? memrchr(words->p, '\n', words->n - 2) : NULL;
+    size_t head = lf ? (size_t)(lf - words->p) + 1 : 0;
+    struct str last = {words->p + head, words->n - head};
+    words->n = head;
+    return last;
+}
+
+/* The node's words under the client's tag. What a node can do before the login is no news for the
+ * client, who goes on talking with us after a refusal. */
+static void pass_on(const struct front *f, const struct back *b, bool refused, struct buf *out)
+{
+    struct str rest = buf_str(&b->reply), answer = last_line(&rest), line;
+    size_t used;
+    while (rest.n && str_line(rest, &line, &used)) {
+        if (!refused || !str_starts(line, "* CAPABILITY"))
+            buf_add(out, rest.p, used);
+        rest = (struct str){rest.p + used, rest.n - used};
+    }
+    buf_adds(out, f->tag);
+    buf_adds(out, " ");
+    buf_add(out, answer.p, answer.n);
+}
+
+static const struct front_words words = {
+    .unavailable = "NO [CANNOT] This mechanism is not available",
+    .privacy = "NO [PRIVACYREQUIRED] Start TLS first",
+    .cancelled = "BAD AUTHENTICATE cancelled",
+    .invalid = "BAD Invalid SASL response",
+    .auth_failed = "NO [AUTHENTICATIONFAILED] Authentication failed",
+    .temporary = "NO [UNAVAILABLE] Temporary failure, try again later",
+    .node_down = "NO [UNAVAILABLE] The mailbox cannot be reached, try again later",
+    .busy = "NO [UNAVAILABLE] Too busy, try again later",
+    .too_many = "* BYE Too many failed logins",
+    .challenge = challenge,
+    .pass_on = pass_on,
+};
+
+enum front_want imap_answer(struct front *f, enum verdict verdict, const struct back *b,
+                            struct buf *out)
+{
+    return front_answer(f, &words, verdict, b, out);
 }
 
 static enum front_want not_parsed(struct front *f, struct imap_args *a, enum imap_parse result)
@@ -115,18 +148,18 @@ static enum front_want run_capability(struct front *f, struct imap_args *a)
     buf_adds(a->out, "* ");
     write_capabilities(f, a->out);
     buf_adds(a->out, "\r\n");
-    return tagged(f, a->out, "OK CAPABILITY completed");
+    return front_say(f, a->out, "OK CAPABILITY completed");
 }
 
 static enum front_want run_noop(struct front *f, struct imap_args *a)
 {
-    return tagged(f, a->out, "OK NOOP completed");
+    return front_say(f, a->out, "OK NOOP completed");
 }
 
 static enum front_want run_logout(struct front *f, struct imap_args *a)
 {
     imap_goodbye(a->out, "Logging out");
-    tagged(f, a->out, "OK LOGOUT completed");
+    front_say(f, a->out, "OK LOGOUT completed");
     return FRONT_QUIT;
 }
 
@@ -136,7 +169,7 @@ static enum front_want run_starttls(struct front *f, struct imap_args *a)
         return error(f, a, "BAD TLS is on already");
     if (!f->setup.starttls)
         return error(f, a, "BAD TLS is not available");
-    tagged(f, a->out, "OK Begin TLS negotiation now");
+    front_say(f, a->out, "OK Begin TLS negotiation now");
     return FRONT_STARTTLS;
 }
 
@@ -165,7 +198,7 @@ static enum front_want run_id(struct front *f, struct imap_args *a)
     if (result != IMAP_PARSE_OK)
         return not_parsed(f, a, result);
     buf_adds(a->out, "* ID (\"name\" \"proxyd\")\r\n");
-    return tagged(f, a->out, "OK ID completed");
+    return front_say(f, a->out, "OK ID completed");
 }
 
 static enum imap_parse parse_login(struct imap_args *a, struct imap_string *login,
@@ -194,45 +227,27 @@ static enum front_want run_login(struct front *f, struct imap_args *a)
     if (!offered)
         return error(f, a, "NO [CANNOT] LOGIN is not available");
     if (!f->setup.plaintext)
-        return needs_privacy(f, a->out);
+        return front_needs_privacy(f, &words, a->out);
     creds_wipe(f->creds);
     creds_set(f->creds, imap_string_text(&login), imap_string_text(&password));
     return FRONT_LOGIN;
 }
 
-static enum front_want sasl_line(struct front *f, struct imap_args *a, struct str response)
-{
-    f->state = STATE_COMMAND;
-    switch (sasl_step(&f->sasl, response)) {
-    case SASL_CONTINUE:
-        f->state = STATE_SASL;
-        buf_addf(a->out, "+ %s\r\n", f->sasl.challenge);
-        return FRONT_MORE;
-    case SASL_DONE:
-        return FRONT_LOGIN;
-    case SASL_CANCELLED:
-        creds_wipe(f->creds);
-        return error(f, a, "BAD AUTHENTICATE cancelled");
-    default:
-        creds_wipe(f->creds);
-        return error(f, a, "BAD Invalid SASL response");
-    }
-}
-
 static enum front_want run_authenticate(struct front *f, struct imap_args *a)
 {
-    enum sasl_mech mech;
     if (!imap_args_char(a, ' '))
         return error(f, a, "BAD Expected a mechanism");
     struct str name = imap_args_word(a), response = {NULL, 0};
     if (imap_args_char(a, ' '))
         response = a->line;
-    if (!sasl_find(name, front_allowed(f), &mech))
-        return error(f, a, "NO [CANNOT] This mechanism is not available");
-    if (!(front_usable(f) & 1u << mech))
-        return needs_privacy(f, a->out);
-    sasl_start(&f->sasl, mech, f->creds, f->setup.external);
-    return sasl_line(f, a, response);
+    enum front_want want = front_authenticate(f, &words, name, response, a->out);
+    return want == FRONT_MORE ? unless_literal(f, a) : want;
+}
+
+static enum front_want response_line(struct front *f, struct imap_args *a)
+{
+    enum front_want want = front_sasl(f, &words, a->line, a->out);
+    return want == FRONT_MORE ? unless_literal(f, a) : want;
 }
 
 static const struct command {
@@ -277,109 +292,6 @@ static enum front_want command_line(struct front *f, struct imap_args *a)
     return error(f, a, "BAD Unknown command, or not before the login");
 }
 
-/* ---- the end of a login ---- */
-
-static enum front_want after_refusal(struct front *f, struct buf *out)
-{
-    if (f->auth_errors < f->setup.max_auth_errors)
-        return FRONT_MORE;
-    imap_goodbye(out, "Too many failed logins");
-    return front_close(f, "too many failed logins");
-}
-
-/* A refusal for reasons that may pass; such a login was not a wrong one (RFC 5530, 3.). */
-static bool is_temporary(struct str answer)
-{
-    static const char *const codes[] = {"NO [UNAVAILABLE]", "NO [INUSE]", "NO [SERVERBUG]",
-                                        "NO [LIMIT]"};
-    for (size_t i = 0; i < sizeof codes / sizeof *codes; i++)
-        if (str_starts(answer, codes[i]))
-            return true;
-    return false;
-}
-
-/* Cuts the last line, which is the tagged one, off the node's words. */
-static struct str last_line(struct str *words)
-{
-    const char *lf = words->n > 2 ? memrchr(words->p, '\n', words->n - 2) : NULL;
-    size_t head = lf ? (size_t)(lf - words->p) + 1 : 0;
-    struct str last = {words->p + head, words->n - head};
-    words->n = head;
-    return last;
-}
-
-/* The node's words under the client's tag. What a node can do before the login is no news for the
- * client, who goes on talking with us after a refusal. */
-static void pass_on(const struct front *f, const struct back *b, bool refused, struct buf *out)
-{
-    struct str rest = buf_str(&b->reply), answer = last_line(&rest), line;
-    size_t used;
-    while (rest.n && str_line(rest, &line, &used)) {
-        if (!refused || !str_starts(line, "* CAPABILITY"))
-            buf_add(out, rest.p, used);
-        rest = (struct str){rest.p + used, rest.n - used};
-    }
-    buf_adds(out, f->tag);
-    buf_adds(out, " ");
-    buf_add(out, answer.p, answer.n);
-}
-
-/* The node's refusal. A token mechanism's error challenge is the client's to answer first. */
-static enum front_want refuse(struct front *f, const struct back *b, struct buf *out)
-{
-    struct str words = buf_str(&b->reply);
-    if (!is_temporary(last_line(&words)))
-        f->auth_errors++;
-    if (buf_len(&b->challenge) == 0) {
-        pass_on(f, b, true, out);
-        return after_refusal(f, out);
-    }
-    pass_on(f, b, true, &f->pending);
-    buf_adds(out, "+ ");
-    buf_add(out, buf_str(&b->challenge).p, buf_len(&b->challenge));
-    buf_adds(out, "\r\n");
-    f->state = STATE_CHALLENGE;
-    return FRONT_MORE;
-}
-
-static enum front_want challenge_line(struct front *f, struct buf *out)
-{
-    f->state = STATE_COMMAND;
-    buf_add(out, buf_str(&f->pending).p, buf_len(&f->pending));
-    buf_free(&f->pending);
-    return after_refusal(f, out);
-}
-
-static enum front_want give_answer(struct front *f, enum verdict verdict, const struct back *b,
-                                   struct buf *out)
-{
-    switch (verdict) {
-    case VERDICT_OK:
-        pass_on(f, b, false, out);
-        return FRONT_MORE;
-    case VERDICT_NODE_REFUSED:
-        return refuse(f, b, out);
-    case VERDICT_AUTH_FAILED:
-        f->auth_errors++;
-        tagged(f, out, "NO [AUTHENTICATIONFAILED] Authentication failed");
-        return after_refusal(f, out);
-    case VERDICT_NODE_DOWN:
-        return tagged(f, out, "NO [UNAVAILABLE] The mailbox cannot be reached, try again later");
-    case VERDICT_BUSY:
-        return tagged(f, out, "NO [UNAVAILABLE] Too busy, try again later");
-    case VERDICT_TEMPORARY:
-        break;
-    }
-    return tagged(f, out, "NO [UNAVAILABLE] Temporary failure, try again later");
-}
-
-enum front_want imap_answer(struct front *f, enum verdict verdict, const struct back *b,
-                            struct buf *out)
-{
-    enum front_want want = give_answer(f, verdict, b, out);
-    return out->full || f->pending.full ? front_close(f, "answers are not taken") : want;
-}
-
 /* ---- reading ---- */
 
 /* What stands at the start of the input; `used` is 0 when it is not whole yet. */
@@ -391,14 +303,11 @@ static enum front_want take(struct front *f, struct imap_args *a)
     if (!f->talked && proto_is_http(a->line))
         return front_close(f, "HTTP on a mail port");
     f->talked = true;
-    switch (f->state) {
-    case STATE_SASL:
-        return sasl_line(f, a, a->line);
-    case STATE_CHALLENGE:
-        return challenge_line(f, a->out);
-    default:
-        return command_line(f, a);
-    }
+    if (f->in_exchange)
+        return response_line(f, a);
+    if (front_is_challenged(f))
+        return front_challenge_answered(f, &words, a->out);
+    return command_line(f, a);
 }
 
 enum front_want imap_read(struct front *f, struct buf *in, struct buf *out)

@@ -4,15 +4,14 @@
  * RFC 2595 STLS, RFC 5034 AUTH, RFC 3206 response codes). There is no APOP, for nobody here knows
  * a password in the clear, and no UTF8, for it would have to be said to the node as well. After the
  * login nothing is read here. Called by session.c through the row in protocol.c. */
+#include "proto/front.h"
 #include "proto/pop3.h"
 
 #include <string.h>
 
 enum {
     STATE_COMMAND,
-    STATE_USER,     /* creds->login is known, PASS may come */
-    STATE_SASL,     /* the next line answers a SASL challenge */
-    STATE_CHALLENGE /* the next line answers the node's error challenge; `pending` is sent then */
+    STATE_USER /* creds->login is known, PASS may come */
 };
 
 /* ---- what can be done now ---- */
@@ -87,31 +86,28 @@ void pop3_goodbye(struct buf *out, const char *text)
     buf_addf(out, "-ERR %s\r\n", text);
 }
 
-static enum front_want last_words(struct front *f, struct buf *out, const char *text,
-                                  const char *reason)
+static void challenge(struct buf *out, const char *base64, size_t n)
 {
-    pop3_goodbye(out, text);
-    return front_close(f, reason);
+    buf_addf(out, "+ %.*s\r\n", (int)n, base64);
 }
 
-static enum front_want answer(struct buf *out, const char *text)
-{
-    buf_addf(out, "%s\r\n", text);
-    return FRONT_MORE;
-}
+static const struct front_words words = {
+    .unavailable = "-ERR This mechanism is not available",
+    .privacy = "-ERR [AUTH] Start TLS first",
+    .cancelled = "-ERR AUTH cancelled",
+    .invalid = "-ERR Invalid SASL response",
+    .auth_failed = "-ERR [AUTH] Authentication failed",
+    .temporary = "-ERR [SYS/TEMP] Temporary failure, try again later",
+    .node_down = "-ERR [SYS/TEMP] The mailbox cannot be reached, try again later",
+    .busy = "-ERR [SYS/TEMP] Too busy, try again later",
+    .too_many = "-ERR Too many failed logins",
+    .challenge = challenge,
+};
 
-static enum front_want error(struct front *f, struct buf *out, const char *text)
+enum front_want pop3_answer(struct front *f, enum verdict verdict, const struct back *b,
+                            struct buf *out)
 {
-    f->errors++;
-    return answer(out, text);
-}
-
-/* A login that may not come over this line: `errors`, for it need not end otherwise. */
-static enum front_want needs_privacy(struct front *f, struct buf *out)
-{
-    f->reason = "plaintext login not allowed";
-    error(f, out, "-ERR [AUTH] Start TLS first");
-    return FRONT_REFUSED;
+    return front_answer(f, &words, verdict, b, out);
 }
 
 /* ---- commands ---- */
@@ -119,21 +115,21 @@ static enum front_want needs_privacy(struct front *f, struct buf *out)
 static enum front_want run_capa(struct front *f, struct str args, struct buf *out)
 {
     (void)args;
-    answer(out, "+OK Capabilities follow");
+    front_say(f, out, "+OK Capabilities follow");
     write_capabilities(f, out);
-    return answer(out, ".");
+    return front_say(f, out, ".");
 }
 
 static enum front_want run_noop(struct front *f, struct str args, struct buf *out)
 {
     (void)f, (void)args;
-    return answer(out, "+OK");
+    return front_say(f, out, "+OK");
 }
 
 static enum front_want run_quit(struct front *f, struct str args, struct buf *out)
 {
     (void)f, (void)args;
-    answer(out, "+OK Logging out");
+    front_say(f, out, "+OK Logging out");
     return FRONT_QUIT;
 }
 
@@ -142,12 +138,12 @@ static enum front_want run_stls(struct front *f, struct str args, struct buf *ou
 {
     (void)args;
     if (f->setup.tls)
-        return error(f, out, "-ERR TLS is on already");
+        return front_error(f, out, "-ERR TLS is on already");
     if (!f->setup.starttls)
-        return error(f, out, "-ERR TLS is not available");
+        return front_error(f, out, "-ERR TLS is not available");
     creds_wipe(f->creds);
     f->state = STATE_COMMAND;
-    answer(out, "+OK Begin TLS negotiation");
+    front_say(f, out, "+OK Begin TLS negotiation");
     return FRONT_STARTTLS;
 }
 
@@ -155,42 +151,23 @@ static enum front_want run_user(struct front *f, struct str args, struct buf *ou
 {
     f->state = STATE_COMMAND;
     if (!(f->setup.mechanisms & PASSWORD_MECHS))
-        return error(f, out, "-ERR USER is not available");
+        return front_error(f, out, "-ERR USER is not available");
     if (!f->setup.plaintext)
-        return needs_privacy(f, out);
+        return front_needs_privacy(f, &words, out);
     creds_wipe(f->creds);
     if (!str_has_control(args)) /* else PASS finds no name: kept up to a NUL, it would be another */
         creds_set(f->creds, args, str_of(""));
     f->state = STATE_USER;
-    return answer(out, "+OK");
+    return front_say(f, out, "+OK");
 }
 
 static enum front_want run_pass(struct front *f, struct str args, struct buf *out)
 {
     if (f->state != STATE_USER)
-        return error(f, out, "-ERR USER comes first");
+        return front_error(f, out, "-ERR USER comes first");
     f->state = STATE_COMMAND;
     creds_set(f->creds, str_of(f->creds->login), args);
     return FRONT_LOGIN;
-}
-
-static enum front_want sasl_line(struct front *f, struct str response, struct buf *out)
-{
-    f->state = STATE_COMMAND;
-    switch (sasl_step(&f->sasl, response)) {
-    case SASL_CONTINUE:
-        f->state = STATE_SASL;
-        buf_addf(out, "+ %s\r\n", f->sasl.challenge);
-        return FRONT_MORE;
-    case SASL_DONE:
-        return FRONT_LOGIN;
-    case SASL_CANCELLED:
-        creds_wipe(f->creds);
-        return error(f, out, "-ERR AUTH cancelled");
-    default:
-        creds_wipe(f->creds);
-        return error(f, out, "-ERR Invalid SASL response");
-    }
 }
 
 /* Cuts off what stands before the first space, and the space. */
@@ -205,20 +182,14 @@ static struct str cut_word(struct str *rest)
 /* AUTH alone is older than CAPA: it lists the mechanisms. */
 static enum front_want run_auth(struct front *f, struct str args, struct buf *out)
 {
-    enum sasl_mech mech;
     f->state = STATE_COMMAND;
     if (args.n == 0) {
-        answer(out, "+OK Mechanisms follow");
+        front_say(f, out, "+OK Mechanisms follow");
         write_mechanisms(f, out, "", "\r\n");
-        return answer(out, ".");
+        return front_say(f, out, ".");
     }
     struct str response = args, name = cut_word(&response);
-    if (!sasl_find(name, front_allowed(f), &mech))
-        return error(f, out, "-ERR This mechanism is not available");
-    if (!(front_usable(f) & 1u << mech))
-        return needs_privacy(f, out);
-    sasl_start(&f->sasl, mech, f->creds, f->setup.external);
-    return sasl_line(f, response, out);
+    return front_authenticate(f, &words, name, response, out);
 }
 
 static const struct command {
@@ -237,84 +208,10 @@ static enum front_want command_line(struct front *f, struct str line, struct buf
     for (size_t i = 0; i < sizeof commands / sizeof *commands; i++)
         if (str_is(name, commands[i].name)) {
             if (!commands[i].arguments && args.n)
-                return error(f, out, "-ERR Unexpected arguments");
+                return front_error(f, out, "-ERR Unexpected arguments");
             return commands[i].run(f, args, out);
         }
-    return error(f, out, "-ERR Unknown command, or not before the login");
-}
-
-/* ---- the end of a login ---- */
-
-static enum front_want after_refusal(struct front *f, struct buf *out)
-{
-    if (f->auth_errors < f->setup.max_auth_errors)
-        return FRONT_MORE;
-    return last_words(f, out, "Too many failed logins", "too many failed logins");
-}
-
-/* A refusal that says nothing of the password (RFC 2449, 8.1, RFC 3206, 4.). */
-static bool is_no_auth_error(struct str reply)
-{
-    static const char *const codes[] = {"-ERR [SYS/TEMP]", "-ERR [SYS/PERM]", "-ERR [IN-USE]",
-                                        "-ERR [LOGIN-DELAY]"};
-    for (size_t i = 0; i < sizeof codes / sizeof *codes; i++)
-        if (str_starts(reply, codes[i]))
-            return true;
-    return false;
-}
-
-/* The node's refusal. A token mechanism's error challenge is the client's to answer first. */
-static enum front_want refuse(struct front *f, const struct back *b, struct buf *out)
-{
-    struct str reply = buf_str(&b->reply), challenge = buf_str(&b->challenge);
-    if (!is_no_auth_error(reply))
-        f->auth_errors++;
-    if (challenge.n == 0) {
-        buf_add(out, reply.p, reply.n);
-        return after_refusal(f, out);
-    }
-    buf_add(&f->pending, reply.p, reply.n);
-    buf_adds(out, "+ ");
-    buf_add(out, challenge.p, challenge.n);
-    f->state = STATE_CHALLENGE;
-    return answer(out, "");
-}
-
-static enum front_want challenge_line(struct front *f, struct buf *out)
-{
-    f->state = STATE_COMMAND;
-    buf_add(out, buf_str(&f->pending).p, buf_len(&f->pending));
-    buf_free(&f->pending);
-    return after_refusal(f, out);
-}
-
-static enum front_want give_answer(struct front *f, enum verdict verdict, const struct back *b,
-                                   struct buf *out)
-{
-    switch (verdict) {
-    case VERDICT_OK:
-        buf_add(out, buf_str(&b->reply).p, buf_len(&b->reply));
-        return FRONT_MORE;
-    case VERDICT_NODE_REFUSED:
-        return refuse(f, b, out);
-    case VERDICT_AUTH_FAILED:
-        f->auth_errors++;
-        answer(out, "-ERR [AUTH] Authentication failed");
-        return after_refusal(f, out);
-    case VERDICT_NODE_DOWN:
-        return answer(out, "-ERR [SYS/TEMP] The mailbox cannot be reached, try again later");
-    case VERDICT_BUSY:
-        return answer(out, "-ERR [SYS/TEMP] Too busy, try again later");
-    default:
-        return answer(out, "-ERR [SYS/TEMP] Temporary failure, try again later");
-    }
-}
-
-enum front_want pop3_answer(struct front *f, enum verdict verdict, const struct back *b,
-                            struct buf *out)
-{
-    enum front_want want = give_answer(f, verdict, b, out);
-    return out->full || f->pending.full ? front_close(f, "answers are not taken") : want;
+    return front_error(f, out, "-ERR Unknown command, or not before the login");
 }
 
 /* ---- reading ---- */
@@ -324,14 +221,11 @@ static enum front_want take(struct front *f, struct str line, struct buf *out)
     if (!f->talked && proto_is_http(line))
         return front_close(f, "HTTP on a mail port");
     f->talked = true;
-    switch (f->state) {
-    case STATE_SASL:
-        return sasl_line(f, line, out);
-    case STATE_CHALLENGE:
-        return challenge_line(f, out);
-    default:
-        return command_line(f, line, out);
-    }
+    if (f->in_exchange)
+        return front_sasl(f, &words, line, out);
+    if (front_is_challenged(f))
+        return front_challenge_answered(f, &words, out);
+    return command_line(f, line, out);
 }
 
 /* RFC 2449, 4. lets a command have 255 octets; tokens and some passwords have more, so that all
@@ -343,11 +237,12 @@ enum front_want pop3_read(struct front *f, struct buf *in, struct buf *out)
         size_t used = 0;
         bool whole = str_line(line, &line, &used);
         if (f->errors >= f->setup.max_errors)
-            return last_words(f, out, "Too many errors", "too many errors");
+            return front_last_words(f, out, "-ERR Too many errors", "too many errors");
         if (!f->talked && proto_is_tls(line))
-            return last_words(f, out, "This port does not begin with TLS", "TLS from the start");
+            return front_last_words(f, out, "-ERR This port does not begin with TLS",
+                                    "TLS from the start");
         if (line.n > PROTO_LINE_MAX + (whole ? 0u : 1u)) /* only a whole one is without its CR */
-            return last_words(f, out, "Line too long", "line too long");
+            return front_last_words(f, out, "-ERR Line too long", "line too long");
         if (!whole)
             return FRONT_MORE;
         enum front_want want = take(f, line, out);

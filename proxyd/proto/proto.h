@@ -76,6 +76,7 @@ struct front {
     unsigned auth_errors; /* refused logins so far */
     unsigned continued;   /* IMAP: continuations sent for the command at the start of the input */
     bool talked;          /* a first line has come */
+    bool in_exchange;     /* the next line answers a SASL challenge */
     char tag[PROTO_TAG_MAX + 1];   /* IMAP: of the command being answered */
     char helo[PROTO_HELO_MAX + 1]; /* SMTP: what the client calls himself; "": nothing usable */
     uint64_t skip;                 /* SMTP: bytes of a refused chunk that are still to come */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: ISC
  *
- * The table of protocols, and what all fronts and backs have in common. A protocol is two files
- * and a row here; see proto.h. */
+ * The table of protocols, and what all backs have in common. A protocol is two files and a row
+ * here; see proto.h. */
 #include "proto/http.h"
 #include "proto/imap.h"
 #include "proto/pop3.h"
@@ -131,17 +131,6 @@ const struct protocol *protocol_find(const char *name)
     return NULL;
 }
 
-void front_init(struct front *f, const struct front_setup *setup, struct creds *creds)
-{
-    *f = (struct front){.setup = *setup, .creds = creds};
-    buf_init(&f->pending, NULL, 0, PROTO_IN_MAX + PROTO_TAG_MAX + 1);
-}
-
-void front_free(struct front *f)
-{
-    buf_free(&f->pending);
-}
-
 void back_init(struct back *b, const struct back_setup *setup)
 {
     b->setup = *setup;
@@ -158,29 +147,6 @@ void back_free(struct back *b)
     buf_free(&b->capabilities);
     buf_free(&b->reply);
     buf_free(&b->challenge);
-}
-
-unsigned front_allowed(const struct front *f)
-{
-    unsigned all = f->setup.mechanisms;
-    return f->setup.external ? all : all & ~(1u << SASL_EXTERNAL);
-}
-
-unsigned front_usable(const struct front *f)
-{
-    unsigned all = front_allowed(f);
-    return f->setup.plaintext ? all : all & 1u << SASL_EXTERNAL;
-}
-
-const char *front_helo(const struct front *f)
-{
-    return f->helo[0] ? f->helo : f->setup.hostname;
-}
-
-enum front_want front_close(struct front *f, const char *reason)
-{
-    f->reason = reason;
-    return FRONT_CLOSE;
 }
 
 enum back_want back_fail(struct back *b, const char *error)

@@ -3,6 +3,7 @@
  * The ManageSieve server that a client talks with until its login is whole (RFC 5804). Does not
  * know scripts: after the login nothing is read here. Called by session.c through the row in
  * protocol.c. */
+#include "proto/front.h"
 #include "proto/sieve.h"
 #include "proto/sieve_words.h"
 
@@ -10,9 +11,7 @@
 
 enum {
     STATE_COMMAND,
-    STATE_HANDSHAKE, /* none: the next call comes after it, and tells the capabilities again */
-    STATE_SASL,      /* the next string answers a SASL challenge */
-    STATE_CHALLENGE /* the next string answers the node's error challenge; `pending` is sent then */
+    STATE_HANDSHAKE /* none: the next call comes after it, and tells the capabilities again */
 };
 
 /* ---- what can be done now ---- */
@@ -103,31 +102,31 @@ void sieve_goodbye(struct buf *out, const char *text)
     buf_addf(out, "BYE \"%s\"\r\n", text);
 }
 
-static enum front_want last_words(struct front *f, struct buf *out, const char *text,
-                                  const char *reason)
+static void challenge(struct buf *out, const char *base64, size_t n)
 {
-    sieve_goodbye(out, text);
-    return front_close(f, reason);
+    sieve_open(out, n, false);
+    buf_add(out, base64, n);
+    sieve_close(out, n);
+    buf_adds(out, "\r\n");
 }
 
-static enum front_want answer(struct buf *out, const char *text)
-{
-    buf_addf(out, "%s\r\n", text);
-    return FRONT_MORE;
-}
+static const struct front_words words = {
+    .unavailable = "NO \"This mechanism is not available\"",
+    .privacy = "NO (ENCRYPT-NEEDED) \"Start TLS first\"",
+    .cancelled = "NO \"AUTHENTICATE cancelled\"",
+    .invalid = "NO \"Invalid SASL response\"",
+    .auth_failed = "NO \"Authentication failed\"",
+    .temporary = "NO (TRYLATER) \"Temporary failure, try again later\"",
+    .node_down = "NO (TRYLATER) \"The mailbox cannot be reached, try again later\"",
+    .busy = "NO (TRYLATER) \"Too busy, try again later\"",
+    .too_many = "BYE \"Too many failed logins\"",
+    .challenge = challenge,
+};
 
-static enum front_want error(struct front *f, struct buf *out, const char *text)
+enum front_want sieve_answer(struct front *f, enum verdict verdict, const struct back *b,
+                             struct buf *out)
 {
-    f->errors++;
-    return answer(out, text);
-}
-
-/* A login that may not come over this line: `errors`, for it need not end otherwise. */
-static enum front_want needs_privacy(struct front *f, struct buf *out)
-{
-    f->reason = "plaintext login not allowed";
-    error(f, out, "NO (ENCRYPT-NEEDED) \"Start TLS first\"");
-    return FRONT_REFUSED;
+    return front_answer(f, &words, verdict, b, out);
 }
 
 /* ---- commands ---- */
@@ -136,7 +135,7 @@ static enum front_want run_capability(struct front *f, struct str args, struct b
 {
     (void)args;
     write_capabilities(f, out);
-    return answer(out, "OK \"Capabilities listed\"");
+    return front_say(f, out, "OK \"Capabilities listed\"");
 }
 
 /* RFC 5804, 2.13: an argument comes back as it was. */
@@ -144,22 +143,22 @@ static enum front_want run_noop(struct front *f, struct str args, struct buf *ou
 {
     struct sieve_string tag;
     if (sieve_end(args))
-        return answer(out, "OK \"Done\"");
+        return front_say(f, out, "OK \"Done\"");
     if (!sieve_string(&args, &tag) || !sieve_end(args))
-        return error(f, out, "NO \"Expected a string\"");
+        return front_error(f, out, "NO \"Expected a string\"");
     buf_adds(out, "OK (TAG ");
     if (tag.quoted)
         buf_adds(out, "\"");
     else
         buf_addf(out, "{%zu}\r\n", tag.text.n);
     buf_add(out, tag.text.p, tag.text.n);
-    return answer(out, tag.quoted ? "\") \"Done\"" : ") \"Done\"");
+    return front_say(f, out, tag.quoted ? "\") \"Done\"" : ") \"Done\"");
 }
 
 static enum front_want run_logout(struct front *f, struct str args, struct buf *out)
 {
     (void)f, (void)args;
-    answer(out, "OK \"Logging out\"");
+    front_say(f, out, "OK \"Logging out\"");
     return FRONT_QUIT;
 }
 
@@ -167,46 +166,21 @@ static enum front_want run_starttls(struct front *f, struct str args, struct buf
 {
     (void)args;
     if (f->setup.tls)
-        return error(f, out, "NO \"TLS is on already\"");
+        return front_error(f, out, "NO \"TLS is on already\"");
     if (!f->setup.starttls)
-        return error(f, out, "NO \"TLS is not available\"");
+        return front_error(f, out, "NO \"TLS is not available\"");
     f->state = STATE_HANDSHAKE;
-    answer(out, "OK \"Begin TLS negotiation\"");
+    front_say(f, out, "OK \"Begin TLS negotiation\"");
     return FRONT_STARTTLS;
-}
-
-static enum front_want sasl_response(struct front *f, struct str response, struct buf *out)
-{
-    f->state = STATE_COMMAND;
-    switch (sasl_step(&f->sasl, response)) {
-    case SASL_CONTINUE:
-        f->state = STATE_SASL;
-        buf_addf(out, "\"%s\"\r\n", f->sasl.challenge);
-        return FRONT_MORE;
-    case SASL_DONE:
-        return FRONT_LOGIN;
-    case SASL_CANCELLED:
-        creds_wipe(f->creds);
-        return error(f, out, "NO \"AUTHENTICATE cancelled\"");
-    default:
-        creds_wipe(f->creds);
-        return error(f, out, "NO \"Invalid SASL response\"");
-    }
 }
 
 static enum front_want run_authenticate(struct front *f, struct str args, struct buf *out)
 {
-    enum sasl_mech mech;
     struct sieve_string name, response = {{NULL, 0}, true};
     if (!sieve_string(&args, &name) ||
         !(sieve_end(args) || (sieve_string(&args, &response) && sieve_end(args))))
-        return error(f, out, "NO \"Expected a mechanism and, perhaps, its first response\"");
-    if (!sasl_find(name.text, front_allowed(f), &mech))
-        return error(f, out, "NO \"This mechanism is not available\"");
-    if (!(front_usable(f) & 1u << mech))
-        return needs_privacy(f, out);
-    sasl_start(&f->sasl, mech, f->creds, f->setup.external);
-    return sasl_response(f, response.text, out);
+        return front_error(f, out, "NO \"Expected a mechanism and, perhaps, its first response\"");
+    return front_authenticate(f, &words, name.text, response.text, out);
 }
 
 /* A response is a string and nothing else. What is no string is not decoded either. */
@@ -214,10 +188,10 @@ static enum front_want response_line(struct front *f, struct str line, struct bu
 {
     struct sieve_string s;
     if (sieve_string(&line, &s) && sieve_end(line))
-        return sasl_response(f, s.text, out);
-    f->state = STATE_COMMAND;
+        return front_sasl(f, &words, s.text, out);
+    f->in_exchange = false;
     creds_wipe(f->creds);
-    return error(f, out, "NO \"Expected a string\"");
+    return front_error(f, out, "NO \"Expected a string\"");
 }
 
 static const struct command {
@@ -236,79 +210,14 @@ static enum front_want command_line(struct front *f, struct str line, struct buf
 {
     struct str name;
     if (!sieve_word(&line, &name))
-        return error(f, out, "NO \"Expected a command\"");
+        return front_error(f, out, "NO \"Expected a command\"");
     for (size_t i = 0; i < sizeof commands / sizeof *commands; i++)
         if (str_is(name, commands[i].name)) {
             if (!commands[i].arguments && !sieve_end(line))
-                return error(f, out, "NO \"Unexpected arguments\"");
+                return front_error(f, out, "NO \"Unexpected arguments\"");
             return commands[i].run(f, line, out);
         }
-    return error(f, out, "NO \"Unknown command, or not before the login\"");
-}
-
-/* ---- the end of a login ---- */
-
-static enum front_want after_refusal(struct front *f, struct buf *out)
-{
-    if (f->auth_errors < f->setup.max_auth_errors)
-        return FRONT_MORE;
-    return last_words(f, out, "Too many failed logins", "too many failed logins");
-}
-
-/* The node's refusal; one for now only says nothing of the password (RFC 5804, 1.3). A token
- * mechanism's error challenge is the client's to answer first. */
-static enum front_want refuse(struct front *f, const struct back *b, struct buf *out)
-{
-    struct str reply = buf_str(&b->reply), challenge = buf_str(&b->challenge);
-    if (!str_starts(reply, "NO (TRYLATER"))
-        f->auth_errors++;
-    if (challenge.n == 0) {
-        buf_add(out, reply.p, reply.n);
-        return after_refusal(f, out);
-    }
-    buf_add(&f->pending, reply.p, reply.n);
-    sieve_open(out, challenge.n, false);
-    buf_add(out, challenge.p, challenge.n);
-    sieve_close(out, challenge.n);
-    f->state = STATE_CHALLENGE;
-    return answer(out, "");
-}
-
-static enum front_want challenge_line(struct front *f, struct buf *out)
-{
-    f->state = STATE_COMMAND;
-    buf_add(out, buf_str(&f->pending).p, buf_len(&f->pending));
-    buf_free(&f->pending);
-    return after_refusal(f, out);
-}
-
-static enum front_want give_answer(struct front *f, enum verdict verdict, const struct back *b,
-                                   struct buf *out)
-{
-    switch (verdict) {
-    case VERDICT_OK:
-        buf_add(out, buf_str(&b->reply).p, buf_len(&b->reply));
-        return FRONT_MORE;
-    case VERDICT_NODE_REFUSED:
-        return refuse(f, b, out);
-    case VERDICT_AUTH_FAILED:
-        f->auth_errors++;
-        answer(out, "NO \"Authentication failed\"");
-        return after_refusal(f, out);
-    case VERDICT_NODE_DOWN:
-        return answer(out, "NO (TRYLATER) \"The mailbox cannot be reached, try again later\"");
-    case VERDICT_BUSY:
-        return answer(out, "NO (TRYLATER) \"Too busy, try again later\"");
-    default:
-        return answer(out, "NO (TRYLATER) \"Temporary failure, try again later\"");
-    }
-}
-
-enum front_want sieve_answer(struct front *f, enum verdict verdict, const struct back *b,
-                             struct buf *out)
-{
-    enum front_want want = give_answer(f, verdict, b, out);
-    return out->full || f->pending.full ? front_close(f, "answers are not taken") : want;
+    return front_error(f, out, "NO \"Unknown command, or not before the login\"");
 }
 
 /* ---- reading ---- */
@@ -318,14 +227,11 @@ static enum front_want take(struct front *f, struct str line, struct buf *out)
     if (!f->talked && proto_is_http((struct str){line.p, line.n - 1}))
         return front_close(f, "HTTP on a mail port");
     f->talked = true;
-    switch (f->state) {
-    case STATE_SASL:
+    if (f->in_exchange)
         return response_line(f, line, out);
-    case STATE_CHALLENGE:
-        return challenge_line(f, out);
-    default:
-        return command_line(f, line, out);
-    }
+    if (front_is_challenged(f))
+        return front_challenge_answered(f, &words, out);
+    return command_line(f, line, out);
 }
 
 /* RFC 5804, 2.2: after the handshake the server speaks first. */
@@ -333,7 +239,7 @@ static void after_handshake(struct front *f, struct buf *out)
 {
     f->state = STATE_COMMAND;
     write_capabilities(f, out);
-    answer(out, "OK \"TLS negotiation successful\"");
+    front_say(f, out, "OK \"TLS negotiation successful\"");
 }
 
 enum front_want sieve_read(struct front *f, struct buf *in, struct buf *out)
@@ -344,13 +250,13 @@ enum front_want sieve_read(struct front *f, struct buf *in, struct buf *out)
         struct str line = buf_str(in);
         enum sieve_unit unit = sieve_unit(line, true, &line.n);
         if (f->errors >= f->setup.max_errors)
-            return last_words(f, out, "Too many errors", "too many errors");
+            return front_last_words(f, out, "BYE \"Too many errors\"", "too many errors");
         if (unit == SIEVE_LONG)
-            return last_words(f, out, "Command too long", "line too long");
+            return front_last_words(f, out, "BYE \"Command too long\"", "line too long");
         if (unit == SIEVE_MORE)
             return FRONT_MORE;
         if (memchr(line.p, 0, line.n))
-            return last_words(f, out, "NUL in a command", "NUL in a command");
+            return front_last_words(f, out, "BYE \"NUL in a command\"", "NUL in a command");
         enum front_want want = take(f, line, out);
         buf_take(in, (uint32_t)line.n);
         if (out->full)

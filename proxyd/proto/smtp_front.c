@@ -4,16 +4,15 @@
  * (RFC 5321) with STARTTLS (RFC 3207) and AUTH (RFC 4954). No message passes here: before the login
  * none is taken, and behind it nothing is read here. Called by session.c through the row in
  * protocol.c. */
+#include "proto/front.h"
 #include "proto/smtp.h"
 #include "proto/smtp_path.h"
 
 #include <string.h>
 
 enum {
-    STATE_START,    /* EHLO or HELO has to come */
-    STATE_READY,    /* it has */
-    STATE_SASL,     /* the next line answers a SASL challenge */
-    STATE_CHALLENGE /* the next line answers the node's error challenge; `pending` is sent then */
+    STATE_START, /* EHLO or HELO has to come */
+    STATE_READY  /* it has */
 };
 
 /* ---- what can be done now ---- */
@@ -66,32 +65,28 @@ void smtp_greet(struct front *f, struct buf *out)
         buf_addf(out, "220 %s ESMTP proxyd\r\n", f->setup.hostname);
 }
 
-static enum front_want answer(struct buf *out, const char *text)
+static void challenge(struct buf *out, const char *base64, size_t n)
 {
-    buf_adds(out, text);
-    buf_adds(out, "\r\n");
-    return FRONT_MORE;
+    buf_addf(out, "334 %.*s\r\n", (int)n, base64);
 }
 
-static enum front_want last_words(struct front *f, struct buf *out, const char *text,
-                                  const char *reason)
-{
-    answer(out, text);
-    return front_close(f, reason);
-}
+static const struct front_words words = {
+    .unavailable = "504 5.5.4 This mechanism is not available",
+    .privacy = "538 5.7.11 Encryption required, start TLS first",
+    .cancelled = "501 5.7.0 Authentication cancelled",
+    .invalid = "501 5.5.2 Invalid SASL response",
+    .auth_failed = "535 5.7.8 Authentication failed",
+    .temporary = "454 4.7.0 Temporary failure, try again later",
+    .node_down = "454 4.7.0 The mail server cannot be reached, try again later",
+    .busy = "454 4.3.2 Too busy, try again later",
+    .too_many = "421 4.7.0 Too many failed logins",
+    .challenge = challenge,
+};
 
-static enum front_want error(struct front *f, struct buf *out, const char *text)
+enum front_want smtp_answer(struct front *f, enum verdict verdict, const struct back *b,
+                            struct buf *out)
 {
-    f->errors++;
-    return answer(out, text);
-}
-
-/* A login that may not come over this line: `errors`, for it need not end otherwise. */
-static enum front_want needs_privacy(struct front *f, struct buf *out)
-{
-    f->reason = "plaintext login not allowed";
-    error(f, out, "538 5.7.11 Encryption required, start TLS first");
-    return FRONT_REFUSED;
+    return front_answer(f, &words, verdict, b, out);
 }
 
 /* ---- commands ---- */
@@ -124,37 +119,37 @@ static enum front_want run_helo(struct front *f, struct str args, struct buf *ou
 static enum front_want run_noop(struct front *f, struct str args, struct buf *out)
 {
     (void)f, (void)args;
-    return answer(out, "250 2.0.0 OK");
+    return front_say(f, out, "250 2.0.0 OK");
 }
 
 static enum front_want run_help(struct front *f, struct str args, struct buf *out)
 {
     (void)f, (void)args;
-    return answer(out, "214 2.0.0 EHLO HELO STARTTLS AUTH NOOP RSET VRFY HELP QUIT");
+    return front_say(f, out, "214 2.0.0 EHLO HELO STARTTLS AUTH NOOP RSET VRFY HELP QUIT");
 }
 
 static enum front_want run_vrfy(struct front *f, struct str args, struct buf *out)
 {
     (void)f, (void)args;
-    return answer(out, "252 2.0.0 Cannot tell, but will take mail after the login");
+    return front_say(f, out, "252 2.0.0 Cannot tell, but will take mail after the login");
 }
 
 static enum front_want run_quit(struct front *f, struct str args, struct buf *out)
 {
     (void)f, (void)args;
-    answer(out, "221 2.0.0 Bye");
+    front_say(f, out, "221 2.0.0 Bye");
     return FRONT_QUIT;
 }
 
 static enum front_want run_other(struct front *f, struct str args, struct buf *out)
 {
     (void)args;
-    return error(f, out, "502 5.5.1 Command not implemented");
+    return front_error(f, out, "502 5.5.1 Command not implemented");
 }
 
 static enum front_want helo_first(struct front *f, struct buf *out)
 {
-    return error(f, out, "503 5.5.1 Say EHLO first");
+    return front_error(f, out, "503 5.5.1 Say EHLO first");
 }
 
 /* MAIL and what belongs to it (RFC 4954, 6.; RFC 3207, 4.). */
@@ -164,8 +159,8 @@ static enum front_want run_mail(struct front *f, struct str args, struct buf *ou
     if (f->state == STATE_START)
         return helo_first(f, out);
     if (!front_usable(f) && f->setup.starttls && !f->setup.tls)
-        return error(f, out, "530 5.7.0 Must issue a STARTTLS command first");
-    return error(f, out, "530 5.7.0 Authentication required");
+        return front_error(f, out, "530 5.7.0 Must issue a STARTTLS command first");
+    return front_error(f, out, "530 5.7.0 Authentication required");
 }
 
 /* The chunk comes unasked, refused or not (RFC 3030, 2.). */
@@ -174,7 +169,7 @@ static enum front_want run_bdat(struct front *f, struct str args, struct buf *ou
     bool last;
     if (!smtp_path_bdat(args, &f->skip, &last)) {
         f->skip = 0;
-        return error(f, out, "501 5.5.4 Expected a size");
+        return front_error(f, out, "501 5.5.4 Expected a size");
     }
     return run_mail(f, args, out);
 }
@@ -184,51 +179,26 @@ static enum front_want run_starttls(struct front *f, struct str args, struct buf
 {
     (void)args;
     if (f->setup.tls)
-        return error(f, out, "503 5.5.1 TLS is on already");
+        return front_error(f, out, "503 5.5.1 TLS is on already");
     if (!f->setup.starttls)
-        return error(f, out, "502 5.5.1 TLS is not available");
+        return front_error(f, out, "502 5.5.1 TLS is not available");
     creds_wipe(f->creds);
     f->state = STATE_START;
     f->helo[0] = 0;
-    answer(out, "220 2.0.0 Begin TLS negotiation");
+    front_say(f, out, "220 2.0.0 Begin TLS negotiation");
     return FRONT_STARTTLS;
-}
-
-static enum front_want sasl_line(struct front *f, struct str response, struct buf *out)
-{
-    f->state = STATE_READY;
-    switch (sasl_step(&f->sasl, response)) {
-    case SASL_CONTINUE:
-        f->state = STATE_SASL;
-        buf_addf(out, "334 %s\r\n", f->sasl.challenge);
-        return FRONT_MORE;
-    case SASL_DONE:
-        return FRONT_LOGIN;
-    case SASL_CANCELLED:
-        creds_wipe(f->creds);
-        return error(f, out, "501 5.7.0 Authentication cancelled");
-    default:
-        creds_wipe(f->creds);
-        return error(f, out, "501 5.5.2 Invalid SASL response");
-    }
 }
 
 static enum front_want run_auth(struct front *f, struct str args, struct buf *out)
 {
-    enum sasl_mech mech;
     struct str name = str_word(&args), response = str_word(&args);
     if (f->state == STATE_START)
         return helo_first(f, out);
     if (args.n)
-        return error(f, out, "501 5.5.4 Too many arguments");
-    if (!sasl_find(name, front_allowed(f), &mech))
-        return error(f, out, "504 5.5.4 This mechanism is not available");
-    if (!(front_usable(f) & 1u << mech))
-        return needs_privacy(f, out);
+        return front_error(f, out, "501 5.5.4 Too many arguments");
     if (response.n == 0)
         response.p = NULL;
-    sasl_start(&f->sasl, mech, f->creds, f->setup.external);
-    return sasl_line(f, response, out);
+    return front_authenticate(f, &words, name, response, out);
 }
 
 enum arguments { ARGUMENTS_NONE, ARGUMENTS_SOME, ARGUMENTS_ANY };
@@ -253,75 +223,12 @@ static enum front_want command_line(struct front *f, struct str line, struct buf
     enum smtp_verb verb = smtp_command(line, &args);
     const struct command *c = verb == SMTP_UNKNOWN ? NULL : &commands[verb];
     if (!c || !c->run)
-        return error(f, out, "500 5.5.2 Unknown command");
+        return front_error(f, out, "500 5.5.2 Unknown command");
     if (c->arguments == ARGUMENTS_NONE && args.n)
-        return error(f, out, "501 5.5.4 Unexpected arguments");
+        return front_error(f, out, "501 5.5.4 Unexpected arguments");
     if (c->arguments == ARGUMENTS_SOME && args.n == 0)
-        return error(f, out, "501 5.5.4 Expected an argument");
+        return front_error(f, out, "501 5.5.4 Expected an argument");
     return c->run(f, args, out);
-}
-
-/* ---- the end of a login ---- */
-
-static enum front_want after_refusal(struct front *f, struct buf *out)
-{
-    if (f->auth_errors < f->setup.max_auth_errors)
-        return FRONT_MORE;
-    return last_words(f, out, "421 4.7.0 Too many failed logins", "too many failed logins");
-}
-
-/* The node's refusal. A token mechanism's error challenge is the client's to answer first. */
-static enum front_want refuse(struct front *f, const struct back *b, struct buf *out)
-{
-    struct str reply = buf_str(&b->reply), challenge = buf_str(&b->challenge);
-    if (!str_starts(reply, "4"))
-        f->auth_errors++;
-    if (challenge.n == 0) {
-        buf_add(out, reply.p, reply.n);
-        return after_refusal(f, out);
-    }
-    buf_add(&f->pending, reply.p, reply.n);
-    buf_adds(out, "334 ");
-    buf_add(out, challenge.p, challenge.n);
-    f->state = STATE_CHALLENGE;
-    return answer(out, "");
-}
-
-static enum front_want challenge_line(struct front *f, struct buf *out)
-{
-    f->state = STATE_READY;
-    buf_add(out, buf_str(&f->pending).p, buf_len(&f->pending));
-    buf_free(&f->pending);
-    return after_refusal(f, out);
-}
-
-static enum front_want give_answer(struct front *f, enum verdict verdict, const struct back *b,
-                                   struct buf *out)
-{
-    switch (verdict) {
-    case VERDICT_OK:
-        buf_add(out, buf_str(&b->reply).p, buf_len(&b->reply));
-        return FRONT_MORE;
-    case VERDICT_NODE_REFUSED:
-        return refuse(f, b, out);
-    case VERDICT_AUTH_FAILED:
-        f->auth_errors++;
-        answer(out, "535 5.7.8 Authentication failed");
-        return after_refusal(f, out);
-    case VERDICT_NODE_DOWN:
-        return answer(out, "454 4.7.0 The mail server cannot be reached, try again later");
-    case VERDICT_BUSY:
-        return answer(out, "454 4.3.2 Too busy, try again later");
-    default:
-        return answer(out, "454 4.7.0 Temporary failure, try again later");
-    }
-}
-
-enum front_want smtp_answer(struct front *f, enum verdict verdict, const struct back *b,
-                            struct buf *out)
-{
-    enum front_want want = give_answer(f, verdict, b, out);
-    return out->full || f->pending.full ? front_close(f, "answers are not taken") : want;
 }
 
 /* ---- reading ---- */
@@ -331,20 +238,17 @@ static enum front_want take(struct front *f, struct str line, struct buf *out)
     if (!f->talked && proto_is_http(line))
         return front_close(f, "HTTP on a mail port");
     f->talked = true;
-    switch (f->state) {
-    case STATE_SASL:
-        return sasl_line(f, line, out);
-    case STATE_CHALLENGE:
-        return challenge_line(f, out);
-    default:
-        return command_line(f, line, out);
-    }
+    if (f->in_exchange)
+        return front_sasl(f, &words, line, out);
+    if (front_is_challenged(f))
+        return front_challenge_answered(f, &words, out);
+    return command_line(f, line, out);
 }
 
 /* Bytes that the line may have, which is perhaps not whole yet. */
 static size_t line_max(const struct front *f, struct str line)
 {
-    bool sasl = f->state == STATE_SASL || f->state == STATE_CHALLENGE;
+    bool sasl = f->in_exchange || front_is_challenged(f);
     return sasl || str_starts(line, "AUTH ") ? PROTO_LINE_MAX : SMTP_EXTENDED_MAX;
 }
 
@@ -365,11 +269,11 @@ enum front_want smtp_read(struct front *f, struct buf *in, struct buf *out)
         size_t used = 0;
         bool whole = str_line(line, &line, &used);
         if (f->errors >= f->setup.max_errors)
-            return last_words(f, out, "421 4.7.0 Too many errors", "too many errors");
+            return front_last_words(f, out, "421 4.7.0 Too many errors", "too many errors");
         if (line.n && memchr(line.p, 0, line.n))
-            return last_words(f, out, "500 5.5.2 NUL in a command", "NUL in a command");
+            return front_last_words(f, out, "500 5.5.2 NUL in a command", "NUL in a command");
         if (line.n > line_max(f, line) + (whole ? 0u : 1u)) /* only a whole one is without its CR */
-            return last_words(f, out, "500 5.5.6 Line too long", "line too long");
+            return front_last_words(f, out, "500 5.5.6 Line too long", "line too long");
         if (!whole)
             return FRONT_MORE;
         enum front_want want = take(f, line, out);
