@@ -364,6 +364,13 @@ void stream_tls_client(struct stream *st, struct tls_client *ctx, const char *na
         stream_fail(st, EPROTO); /* better none than one that is not verified */
 }
 
+/* Of earlier calls, which would be taken for this one's. Mostly there are none. */
+static void forget_errors(void)
+{
+    if (ERR_peek_error())
+        ERR_clear_error();
+}
+
 /* What OpenSSL's -1 means. */
 static int tls_result(struct stream *st, int rc)
 {
@@ -386,7 +393,7 @@ static int tls_result(struct stream *st, int rc)
 
 int stream_handshake(struct stream *st)
 {
-    ERR_clear_error();
+    forget_errors();
     int rc = SSL_do_handshake(st->ssl);
     if (rc == 1) {
         st->handshaken = true;
@@ -404,6 +411,22 @@ static bool has_more(const struct stream *st)
     return SSL_has_pending(st->ssl);
 }
 
+/* Reads, and leaves OpenSSL neither a password nor a buffer. It wipes what it hands out, as its
+ * options say (tls.c); left to itself it would wipe, a word at a time, all 17 KB of the buffer too
+ * when it gives that back, and most of it has never been anything but ciphertext. */
+static int read_tls(struct stream *st, void *p, size_t n, size_t *got)
+{
+    SSL_clear_mode(st->ssl, SSL_MODE_RELEASE_BUFFERS);
+    int rc = SSL_read_ex(st->ssl, p, n, got);
+    SSL_set_mode(st->ssl, SSL_MODE_RELEASE_BUFFERS);
+    if (!has_more(st)) {
+        SSL_clear_options(st->ssl, SSL_OP_CLEANSE_PLAINTEXT);
+        SSL_free_buffers(st->ssl);
+        SSL_set_options(st->ssl, SSL_OP_CLEANSE_PLAINTEXT);
+    }
+    return rc;
+}
+
 ssize_t stream_read(struct stream *st, void *p, size_t n)
 {
     size_t got;
@@ -415,8 +438,8 @@ ssize_t stream_read(struct stream *st, void *p, size_t n)
         return receive(st, p, n);
     if (!st->readable && !st->at_end && !has_more(st))
         return STREAM_AGAIN;
-    ERR_clear_error();
-    int rc = SSL_read_ex(st->ssl, p, n, &got);
+    forget_errors();
+    int rc = read_tls(st, p, n, &got);
     return rc == 1 ? (ssize_t)got : tls_result(st, rc);
 }
 
@@ -427,7 +450,7 @@ bool stream_write(struct stream *st, const void *p, size_t n)
         return !st->failed;
     if (!st->ssl)
         return transmit(st, p, n);
-    ERR_clear_error();
+    forget_errors();
     for (size_t at = 0; at < n; at += done)
         if (SSL_write_ex(st->ssl, (const char *)p + at, n - at, &done) != 1) {
             stream_fail(st, EPROTO);
@@ -441,7 +464,7 @@ bool stream_shutdown(struct stream *st)
     if (st->shut || st->failed)
         return true;
     if (st->ssl && st->handshaken && !(SSL_get_shutdown(st->ssl) & SSL_SENT_SHUTDOWN)) {
-        ERR_clear_error();
+        forget_errors();
         SSL_shutdown(st->ssl);
     }
     stream_push(st);
