@@ -13,9 +13,9 @@
 #include <unistd.h>
 
 enum {
-    STOP_TIME = 10000,       /* ms that who is not ended at once has for what he is about */
-    DRAIN_TIME = 3000,       /* ms that a client has to take our last words */
-    DRAIN_BYTES = 64 * 1024, /* of a client's that are read away meanwhile */
+    STOP_TIME = 10000,              /* ms that who is not ended at once has for what he is about */
+    DRAIN_TIME = 3000,              /* ms that a client has to take our last words */
+    DRAIN_BYTES = 64 * 1024 * 1024, /* of a client's that are read away meanwhile: an upload */
 };
 
 static atomic_uint total;
@@ -267,12 +267,20 @@ void client_leave(struct client *c)
 
 bool client_drain(struct client *c)
 {
-    ssize_t n = STREAM_AGAIN;
-    if (stream_shutdown(&c->stream))
-        while ((n = stream_read(&c->stream, c->worker->scratch, WORKER_SCRATCH)) > 0)
-            if ((c->drained += (uint32_t)n) > DRAIN_BYTES)
-                return true;
-    return n != STREAM_AGAIN || client_timed_out(c);
+    bool said = stream_shutdown(&c->stream);
+    for (unsigned reads = 0; said && !client_timed_out(c); reads++) {
+        if (reads == STREAM_TURN) {
+            worker_soon(c->worker, &c->post);
+            return false;
+        }
+        ssize_t n = stream_read(&c->stream, c->worker->scratch, WORKER_SCRATCH);
+        if (n == STREAM_AGAIN)
+            return false;
+        c->drained += (uint32_t)(n > 0 ? n : 0);
+        if (n <= 0 || c->drained > DRAIN_BYTES)
+            return true;
+    }
+    return client_timed_out(c);
 }
 
 static void step_over(struct client_walk *walk, const struct client *c)

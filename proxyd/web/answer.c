@@ -139,22 +139,3 @@ void web_refuse(struct web_request *r, unsigned status)
     struct exchange *x = OUTER(r, exchange, request);
     served(x, answer_refuse(x, status, NULL));
 }
-
-void web_forward(struct web_request *r)
-{
-    struct exchange *x = OUTER(r, exchange, request);
-    struct buf in;
-    struct http_head *h = x->parsed;
-    if (h->framing != HTTP_NO_BODY) { /* its body is here already: it goes on from there, counted */
-        h->framing = HTTP_COUNTED;
-        h->length = buf_len(&x->body);
-        http_body_free(&x->up);
-        http_body_start(&x->up, h);
-        buf_init(&in, NULL, 0, x->in.max + x->body.max);
-        buf_add(&in, buf_str(&x->body).p, buf_len(&x->body));
-        buf_add(&in, buf_str(&x->in).p, buf_len(&x->in));
-        buf_free(&x->in);
-        x->in = in;
-    }
-    served(x, WEB_WAY);
-}

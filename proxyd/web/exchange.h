@@ -16,6 +16,8 @@
 
 struct basic;
 
+enum { WEB_READ = 64 * 1024 }; /* bytes of a body read at once; others may be behind it */
+
 enum web_state {
     WEB_ARRIVE, /* PROXY header, TLS */
     WEB_IDLE,   /* nothing of the next request has come */
@@ -53,7 +55,8 @@ struct exchange {
     struct web_request request;
     uint64_t started; /* ms: its first byte */
     uint64_t active;  /* ms: the last progress */
-    struct buf in;    /* what the client has said and nobody has used yet */
+    struct buf in;    /* what the client has said and nobody has used yet: all that is read at
+                         once fits, so none of it is ever lost */
     size_t in_seen;
     struct buf line; /* "METHOD /path" for the log, where that is told */
 
@@ -103,6 +106,11 @@ void web_step(struct web *w);
 /* A request has begun on W; and frees the one that is under way, wherever it is. */
 struct exchange *exchange_begin(struct web *w);
 void exchange_free(struct exchange *x);
+
+/* Reads some of the body of X to P, from `in` or the socket, at most WEB_READ bytes: what
+ * stream_read returns. *DATA bytes of the body are there, without framing (`up` says whether it is
+ * as it has to be), and what is behind the body is in `in`. */
+ssize_t exchange_read(struct exchange *x, char *p, size_t *data);
 
 /* The answer is with the client, or on its way: the state for what comes next, another request or
  * the end. */

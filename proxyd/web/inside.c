@@ -22,7 +22,7 @@ bool inside_ask(struct call *call, const struct web_request *r, const struct web
     const struct http_request_setup setup = {
         .client = local ? NULL : addr_host(&c->address, address),
         .tls = r->tls,
-        .trusted = client_is_trusted(c),
+        .trusted = r->trusted,
         .id = r->id,
         .host = route->host,
         .cookie = c->service->web.session.cookie,
@@ -44,7 +44,7 @@ bool inside_ask(struct call *call, const struct web_request *r, const struct web
 struct str inside_host(const struct web_request *r)
 {
     struct str host = page_header(r, "X-Forwarded-Host");
-    return host.n && client_is_trusted(r->client) ? host : r->head->host;
+    return host.n && r->trusted ? host : r->head->host;
 }
 
 /* ---- cookies ---- */

@@ -24,8 +24,7 @@ void web_login_describe(struct web_request *r)
 {
     const struct config_web *web = web_of(r);
     r->template_name = site_template(web, r->head->host);
-    r->https = r->tls || (client_is_trusted(r->client) &&
-                          str_is(page_header(r, "X-Forwarded-Proto"), "https"));
+    r->https = r->tls || (r->trusted && str_is(page_header(r, "X-Forwarded-Proto"), "https"));
     if (web->mobile.detect)
         r->device = site_is_mobile(page_header(r, "Sec-CH-UA-Mobile"), page_header(r, "User-Agent"))
                         ? "mobile"

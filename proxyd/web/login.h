@@ -16,7 +16,7 @@ void web_login_describe(struct web_request *r);
 /* The node has answered R with the head ANSWER: what is to be added goes into R's `fields`. */
 void web_login_answered(struct web_request *r, const struct http_head *answer);
 
-/* R is whole, with its body: web_answer, web_refuse or web_forward, at once or later. */
+/* R is whole, with its body: web_answer or web_refuse, at once or later. */
 void web_login_serve(struct web_request *r);
 
 /* The client has left before R, which is being served, was answered. */

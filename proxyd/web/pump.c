@@ -10,7 +10,6 @@
 enum {
     BEFORE = 8 * 1024,    /* bytes of room before what is read from the node: for the head */
     AFTER = 64,           /* behind it: the end of a chunk, the last chunk */
-    READ_UP = 64 * 1024,  /* bytes of the client's read at once */
     READ_MIN = 16 * 1024, /* of the node's: less from turn to turn while the client is slow */
     READ_MAX = 128 * 1024,
     NODE_HEAD_MAX = 64 * 1024, /* bytes of an answer's head */
@@ -55,45 +54,25 @@ static bool send_end(struct exchange *x, struct stream *node)
     return good;
 }
 
-/* N bytes of the client's at P, with room before and behind. WEB_PUMP: go on. */
+/* N bytes of the body at P, with room before and behind, to the node. WEB_PUMP: go on. */
 static enum web_state send_piece(struct exchange *x, struct stream *node, char *p, size_t n)
 {
-    size_t data, used = http_body_read(&x->up, p, n, &data);
     bool chunked = x->up.framing == HTTP_CHUNKED;
-    if (used < n && http_body_done(&x->up))
-        buf_add(&x->in, p + used, n - used);
     if (x->up.state == HTTP_BODY_BAD)
         return give_up(x, 400, "the body is not as it has to be");
     if (x->up.total > x->body_max)
         return give_up(x, 413, "the body is too large");
-    if (data && chunked) {
-        char *begin = http_chunk_begin(p, data);
-        memcpy(p + data, "\r\n", 2);
-        data += (size_t)(p - begin) + 2;
+    if (n && chunked) {
+        char *begin = http_chunk_begin(p, n);
+        memcpy(p + n, "\r\n", 2);
+        n += (size_t)(p - begin) + 2;
         p = begin;
     }
-    stream_write(node, p, data);
+    stream_write(node, p, n);
     if (chunked && http_body_done(&x->up) && !send_end(x, node))
         return give_up(x, 400, "the trailers are not as they have to be");
     progress(x);
     return WEB_PUMP;
-}
-
-/* The next bytes of the client's at P: what came before, or from the socket. */
-static ssize_t take_up(struct exchange *x, char *p)
-{
-    size_t n = buf_len(&x->in);
-    if (n > READ_UP)
-        n = READ_UP;
-    if (n) {
-        memcpy(p, buf_str(&x->in).p, n);
-        buf_take(&x->in, (uint32_t)n);
-        return (ssize_t)n;
-    }
-    if (x->awaits)
-        stream_write(client_of(x), "HTTP/1.1 100 Continue\r\n\r\n", 25);
-    x->awaits = false;
-    return stream_read(client_of(x), p, READ_UP);
 }
 
 static enum web_state send_up(struct exchange *x)
@@ -105,18 +84,19 @@ static enum web_state send_up(struct exchange *x)
     x->head_sent = true;
     stream_push(node);
     for (unsigned turns = 0; !http_body_done(&x->up) && !stream_pending(node); turns++) {
+        size_t data;
         if (node->failed || (x->down_begun && x->awaits))
             return WEB_PUMP; /* its answer may be there; or says that no body is wanted */
         if (turns == STREAM_TURN) {
             worker_soon(worker_of(x), &x->web->client.post);
             return WEB_PUMP;
         }
-        ssize_t n = take_up(x, p);
+        ssize_t n = exchange_read(x, p, &data);
         if (n == STREAM_AGAIN)
             return WEB_PUMP;
         if (n <= 0)
             return web_gone(x->web);
-        enum web_state next = send_piece(x, node, p, (size_t)n);
+        enum web_state next = send_piece(x, node, p, data);
         if (next != WEB_PUMP)
             return next;
         stream_push(node);
@@ -401,7 +381,11 @@ static enum web_state too_late(struct exchange *x)
 enum web_state pump_step(struct exchange *x)
 {
     struct client *c = &x->web->client;
-    enum web_state next = send_up(x);
+    enum web_state next = WEB_PUMP;
+    if (x->head_sent && !http_body_done(&x->up)) /* before its refusal is lost in sending on */
+        next = bring_down(x);
+    if (next == WEB_PUMP)
+        next = send_up(x);
     if (next == WEB_PUMP)
         next = bring_down(x);
     if (next != WEB_PUMP)

@@ -15,6 +15,7 @@
 
 enum {
     HEAD_READ = 16 * 1024,       /* bytes read at once while a head is awaited */
+    FORM_MAX = 64 * 1024,        /* of a body that is answered here, whatever others may have */
     SLACK = 8 * 1024,            /* bytes by which a head may grow on its way to the node */
     ANSWER_HEAD_MAX = 64 * 1024, /* bytes of a node's head */
     CHUNKS_KEPT = 16,            /* of exchanges: they come and go with every request */
@@ -92,7 +93,7 @@ struct exchange *exchange_begin(struct web *w)
     x->started = x->active = w->client.worker->now;
     x->request.client = &w->client;
     x->leg.ready = leg_ready;
-    buf_init(&x->in, NULL, 0, head_max + 2 * HEAD_READ);
+    buf_init(&x->in, NULL, 0, (head_max > WEB_READ ? head_max : WEB_READ) + HEAD_READ);
     buf_init(&x->line, x->line_space, sizeof x->line_space, 1024);
     buf_init(&x->head, x->head_space, sizeof x->head_space, 2 * head_max + SLACK);
     buf_init(&x->out, x->out_space, sizeof x->out_space, 2 * head_max + SLACK);
@@ -150,6 +151,29 @@ enum web_state exchange_over(struct exchange *x)
     return WEB_HEAD;
 }
 
+ssize_t exchange_read(struct exchange *x, char *p, size_t *data)
+{
+    struct stream *client = &x->web->client.stream;
+    size_t kept = buf_len(&x->in);
+    ssize_t n = kept < WEB_READ ? (ssize_t)kept : WEB_READ;
+    if (kept) {
+        memcpy(p, buf_str(&x->in).p, (size_t)n);
+    } else {
+        if (x->awaits)
+            stream_write(client, "HTTP/1.1 100 Continue\r\n\r\n", 25);
+        x->awaits = false;
+        n = stream_read(client, p, WEB_READ);
+        if (n <= 0)
+            return n;
+    }
+    size_t used = http_body_read(&x->up, p, (size_t)n, data);
+    if (kept)
+        buf_take(&x->in, (uint32_t)used);
+    else
+        buf_add(&x->in, p + used, (size_t)n - used);
+    return n;
+}
+
 /* Keeps the head at the start of ALL, N bytes, for the request does not go on at once. */
 static void retain(struct exchange *x, const char *head, size_t n)
 {
@@ -169,9 +193,10 @@ static bool is_upload(const struct http_head *h)
 }
 
 /* An id that a load balancer gave it, or one of our own. */
-static void set_id(struct exchange *x, const struct http_head *h, bool trusted)
+static void set_id(struct exchange *x, const struct http_head *h)
 {
-    const struct http_field *id = trusted ? http_head_find(h, HTTP_FIELD_REQUEST_ID) : NULL;
+    const struct http_field *id =
+        x->request.trusted ? http_head_find(h, HTTP_FIELD_REQUEST_ID) : NULL;
     if (id && id->value.n < sizeof x->request.id && http_is_token(id->value))
         memcpy(x->request.id, id->value.p, id->value.n);
     else
@@ -210,7 +235,8 @@ static void note(struct exchange *x, struct http_head *h)
     x->body_max = is_upload(h) ? conf->http.upload_size : conf->http.body_size;
     x->bound = credentials && http_is_bound(credentials->value);
     x->request.tls = x->web->client.stream.handshaken;
-    set_id(x, h, client_is_trusted(&x->web->client));
+    x->request.trusted = client_is_trusted(&x->web->client);
+    set_id(x, h);
     http_body_start(&x->up, h);
 }
 
@@ -247,7 +273,7 @@ static enum web_state to_node(struct exchange *x)
                       ? NULL
                       : addr_host(&w->client.address, address),
         .tls = x->request.tls,
-        .trusted = client_is_trusted(&w->client),
+        .trusted = x->request.trusted,
         .id = x->request.id,
         .host = x->request.route.host,
         .cookie = w->client.service->web.session.cookie,
@@ -357,8 +383,12 @@ static enum web_state do_idle(struct web *w)
     if (stream_pending(&c->stream) && !client_timed_out(c))
         return WEB_IDLE; /* it has not taken the last answer yet */
     ssize_t n = c->stopping ? STREAM_AGAIN : stream_read(&c->stream, c->worker->scratch, HEAD_READ);
-    if (n > 0)
-        return take_head(exchange_begin(w), (struct str){c->worker->scratch, (size_t)n}, true);
+    if (n > 0) {
+        struct str all = {c->worker->scratch, (size_t)n};
+        enum web_state next = take_head(exchange_begin(w), all, true);
+        mem_wipe(c->worker->scratch, all.n); /* there may be a password in it */
+        return next;
+    }
     if (n != STREAM_AGAIN)
         return web_end(w, client_left(n), NULL);
     if (c->stopping || c->worker->leaving)
@@ -381,8 +411,8 @@ static enum web_state do_head(struct web *w)
             worker_soon(c->worker, &c->post);
             return WEB_HEAD;
         }
-        char *room = buf_room(&x->in, 1024);
-        ssize_t n = stream_read(&c->stream, room, x->in.cap - x->in.end);
+        char *room = buf_room(&x->in, HEAD_READ);
+        ssize_t n = stream_read(&c->stream, room, HEAD_READ);
         if (n == STREAM_AGAIN)
             return client_timed_out(c) ? answer_refuse(x, 408, "its head did not come in time")
                                        : WEB_HEAD;
@@ -408,45 +438,28 @@ static enum web_state do_hold(struct web *w)
     return next == WEB_WAY ? to_node(w->exchange) : next;
 }
 
-/* N bytes at P of the body of a request that is answered here; what is behind it is for the next.
- */
-static bool take_body(struct exchange *x, char *p, size_t n)
-{
-    size_t data, used = http_body_read(&x->up, p, n, &data);
-    buf_add(&x->body, p, data);
-    if (used < n)
-        buf_add(&x->in, p + used, n - used);
-    return x->up.state != HTTP_BODY_BAD;
-}
-
 static enum web_state do_body(struct web *w)
 {
     struct exchange *x = w->exchange;
     struct client *c = &w->client;
-    char *space = c->worker->scratch;
+    uint64_t max = c->service->web.http.body_size;
     wait_until(w, x->started, c->service->web.http.request_timeout);
     if (!x->body.max)
-        buf_init(&x->body, NULL, 0, (uint32_t)c->service->web.http.body_size + 1);
-    for (ssize_t n = buf_len(&x->in); !http_body_done(&x->up);) {
-        if (n) {
-            memcpy(space, buf_str(&x->in).p, (size_t)n);
-            buf_clear(&x->in);
-        } else {
-            if (x->awaits)
-                stream_write(&c->stream, "HTTP/1.1 100 Continue\r\n\r\n", 25);
-            x->awaits = false;
-            n = stream_read(&c->stream, space, HEAD_READ);
-        }
+        buf_init(&x->body, NULL, 0, max < FORM_MAX ? (uint32_t)max : FORM_MAX);
+    while (!http_body_done(&x->up)) {
+        size_t data;
+        ssize_t n = exchange_read(x, c->worker->scratch, &data);
         if (n == STREAM_AGAIN)
             return client_timed_out(c) ? answer_refuse(x, 408, "its body did not come in time")
                                        : WEB_BODY;
         if (n <= 0)
             return web_gone(w);
-        if (!take_body(x, space, (size_t)n))
+        buf_add(&x->body, c->worker->scratch, data);
+        mem_wipe(c->worker->scratch, (size_t)n);
+        if (x->up.state == HTTP_BODY_BAD)
             return answer_refuse(x, 400, "the body is not as it has to be");
-        if (x->body.full || x->up.total > c->service->web.http.body_size)
+        if (x->body.full)
             return answer_refuse(x, 413, "the body is too large");
-        n = 0;
     }
     x->request.body = buf_str(&x->body);
     return WEB_SERVE;
@@ -462,7 +475,7 @@ static enum web_state do_serve(struct web *w)
     }
     if (!x->served)
         return w->client.stream.hung_up ? web_gone(w) : WEB_SERVE;
-    return x->next == WEB_WAY ? to_node(x) : x->next;
+    return x->next;
 }
 
 static enum web_state do_answer(struct web *w)

@@ -25,8 +25,9 @@ struct web_request {
     struct http_head *head; /* in web_login_decide, and of a request that is served here */
     struct str body;        /* of a request that is served here: whole, no framing left */
     bool tls;               /* it came over TLS */
-    bool https;  /* it did on its way to a trusted proxy, or here; web_login_describe's */
-    char id[65]; /* X-Request-ID */
+    bool https;   /* it did on its way to a trusted proxy, or here; web_login_describe's */
+    bool trusted; /* the client is: what it says of others is believed */
+    char id[65];  /* X-Request-ID */
     struct web_route route; /* by web_login_decide, or by Authorization: Basic */
     const char
         *template_name; /* for X-Webmail-Template, X-Webmail-Device; or NULL; as long as the */
@@ -52,8 +53,5 @@ void web_answer(struct web_request *r, unsigned status, struct str fields, struc
 
 /* Answers R with a short page of our own for STATUS; 503 says Retry-After. */
 void web_refuse(struct web_request *r, unsigned status);
-
-/* Sends R, after all, to its `route`. */
-void web_forward(struct web_request *r);
 
 #endif

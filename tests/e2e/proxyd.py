@@ -205,6 +205,21 @@ class Proxyd:
         """Resident bytes of its own."""
         return int(self.status('RssAnon').split()[0]) * 1024
 
+    def has_in_memory(self, word):
+        """Whether the process has this text anywhere. Only root may look."""
+        with open(f'/proc/{self.process.pid}/maps') as maps, open(f'/proc/{self.process.pid}/mem', 'rb') as memory:
+            for line in maps:
+                start, end = (int(number, 16) for number in line.split()[0].split('-'))
+                if end - start > 1 << 30:
+                    continue  # a sanitizer's own
+                try:
+                    memory.seek(start)
+                    if word.encode() in memory.read(end - start):
+                        return True
+                except (OSError, OverflowError, ValueError):
+                    pass  # not a piece that can be read
+        return False
+
     def threads(self):
         return int(self.status('Threads'))
 

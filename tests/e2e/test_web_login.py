@@ -1,10 +1,12 @@
 # SPDX-License-Identifier: ISC
 """The login page of webmail, and what follows: before nodes that are played, with a browser that has
 no window. test_roundcube.py has the real ones."""
+import base64
 import os
 import re
 import threading
 import time
+import unittest
 import urllib.parse
 
 from browser import Application, Browser
@@ -309,6 +311,24 @@ class Applications(Web):
         answer = self.browser(self.front(one)).login(ALICE, PASSWORD)
         self.assertEqual(answer.location, 'http://mail.example.org/inbox')
         self.assertIn('a=b; Path=/', answer.cookies)
+
+
+class Secrets(Web):
+    @unittest.skipIf(os.geteuid(), 'only root may look into the process')
+    def test_no_password_stays_in_memory(self):
+        one = self.application()
+        proxyd = self.front(one)
+        for name, context in ('webmail', None), ('webmails', proxyd.context()):
+            browser = Browser(proxyd.port[name], context=context)
+            self.assertEqual(browser.login(ALICE, PASSWORD).status, 303)
+            self.assertEqual(browser.login(ALICE, WRONG).status, 401)
+            basic = base64.b64encode(f'{BOB}:{PASSWORD}'.encode()).decode()
+            browser.cookies.clear()
+            browser.get('/dav', Authorization=f'Basic {basic}')
+            self.assertEqual(one.asked[-1][2]['Authorization'], f'Basic {basic}')
+            self.assertTrue(proxyd.has_in_memory(ALICE))
+            for word in PASSWORD, WRONG, basic:
+                self.assertFalse(proxyd.has_in_memory(word), f'{word} by {name}')
 
 
 class Impatience(Web):
