@@ -2,20 +2,8 @@
  *
  * Connectors and the maps over them in the configuration: what ends up in their settings, what is
  * refused and where, what a reload shares, -T. No directory is there, and none is asked. */
-#include "config.h"
-
-#include "base/mem.h"
+#include "config_case.h"
 #include "maps/map_ldap.h"
-
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stdint.h>
-#include <stdlib.h>
-#include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
-
-#include <cmocka.h>
 
 #define SERVICE                                                                                    \
     "services: {imap: {listeners: [{address: 127.0.0.1:2143}], plaintext_auth: always, maps: "     \
@@ -31,89 +19,12 @@
 
 #define FLOW(more) "ldap: {corp: {" more ", servers: ldapi://, " BASE "}}\n" MAP SERVICE
 
-static char folder[] = "/tmp/proxyd-test-XXXXXX";
-
-static void write_file(const char *name, const char *text, mode_t mode)
-{
-    FILE *file = fopen(name, "w");
-    assert_non_null(file);
-    fputs(text, file);
-    assert_int_equal(fclose(file), 0);
-    assert_int_equal(chmod(name, mode), 0);
-}
-
 static int make_folder(void **state)
 {
-    (void)state;
-    if (!mkdtemp(folder) || chdir(folder) < 0)
+    if (config_make_folder(state))
         return -1;
-    write_file("secret", "hunter2\n", 0600);
-    write_file("users.map", "* 127.0.0.1\n", 0600);
+    write_file("secret", "hunter2\n");
     return 0;
-}
-
-static int remove_folder(void **state)
-{
-    char *command = xasprintf("rm -r %s", folder);
-    (void)state;
-    int status = chdir("/") < 0 || system(command);
-    free(command);
-    return status;
-}
-
-static struct config *load(const char *text, struct problems *problems)
-{
-    *problems = (struct problems){0};
-    write_file("t.yaml", text, 0600);
-    return config_load("t.yaml", problems);
-}
-
-static void expect_problems(const struct problems *problems, const char *expected)
-{
-    char *text = NULL;
-    size_t n;
-    FILE *out = open_memstream(&text, &n);
-    problems_print(problems, out);
-    fclose(out);
-    assert_string_equal(text, expected);
-    free(text);
-}
-
-/* The problems of TEXT, a line each. */
-static void refused(const char *text, const char *expected)
-{
-    struct problems problems;
-    struct config *config = load(text, &problems);
-    expect_problems(&problems, expected);
-    assert_true(!config == (problems.errors > 0));
-    if (config)
-        config_unref(config);
-    problems_free(&problems);
-}
-
-static struct config *good(const char *text)
-{
-    struct problems problems;
-    struct config *config = load(text, &problems);
-    expect_problems(&problems, "");
-    return config;
-}
-
-static void accepted(const char *text)
-{
-    config_unref(good(text));
-}
-
-static char *print(const char *path)
-{
-    struct problems problems = {0};
-    char *text = NULL;
-    size_t n;
-    FILE *out = open_memstream(&text, &n);
-    assert_true(config_print(path, &problems, out));
-    fclose(out);
-    problems_free(&problems);
-    return text;
 }
 
 /* ---- what is read ---- */
@@ -326,19 +237,18 @@ static void refuses_binds(void **state)
 
 static void warns_of_secrets_in_the_open(void **state)
 {
-    struct problems problems = {0};
     (void)state;
 #define BIND "bind_dn: cn=proxy\n    bind_password: "
     accepted(CONNECTOR(BIND "s3cret"));
     accepted(CONNECTOR(BIND "\"${file:secret}\""));
-    write_file("open", "hunter2\n", 0644);
+    write_file("open", "hunter2\n");
+    assert_int_equal(chmod("open", 0644), 0);
     refused(CONNECTOR(BIND "\"${file:open}\""),
             "t.yaml:4:20: warning: bind_password: everybody can read open\n");
-    write_file("open.yaml", CONNECTOR(BIND "s3cret"), 0604);
-    config_unref(config_load("open.yaml", &problems));
-    expect_problems(&problems,
-                    "open.yaml:4:20: warning: bind_password: everybody can read open.yaml\n");
-    problems_free(&problems);
+    write_file("open.yaml", CONNECTOR(BIND "s3cret"));
+    assert_int_equal(chmod("open.yaml", 0604), 0);
+    config_unref(load_path(
+        "open.yaml", "open.yaml:4:20: warning: bind_password: everybody can read open.yaml\n"));
 }
 
 static void warns_of_passwords_in_the_clear(void **state)
@@ -434,13 +344,12 @@ static void survives_wrong_forms(void **state)
     (void)state;
     for (size_t k = 0; k < sizeof keys / sizeof *keys; k++)
         for (size_t i = 0; i < sizeof forms / sizeof *forms; i++) {
-            struct problems problems;
             char *text = xasprintf("ldap: {corp: {%s: %s}}\n" MAP SERVICE, keys[k], forms[i]);
-            assert_null(load(text, &problems));
+            struct problems problems = problems_of(text);
             problems_free(&problems);
             free(text);
             text = xasprintf("ldap: {corp: %s}\n" MAP SERVICE, forms[i]);
-            assert_null(load(text, &problems));
+            problems = problems_of(text);
             problems_free(&problems);
             free(text);
         }
@@ -475,7 +384,7 @@ static void a_reload_takes_a_new_password(void **state)
 {
     (void)state;
     struct config *old = good(CONNECTOR(BIND "\"${file:secret}\""));
-    write_file("secret", "hunter3\n", 0600);
+    write_file("secret", "hunter3\n");
     struct config *new = good(CONNECTOR(BIND "\"${file:secret}\""));
     config_share_maps(new, old);
     assert_ptr_not_equal(new->directories[0], old->directories[0]);
@@ -485,43 +394,22 @@ static void a_reload_takes_a_new_password(void **state)
 
 /* ---- -T ---- */
 
-static void strip_comments(char *text)
-{
-    char *to = text;
-    for (char *c = text; *c;) {
-        size_t line = strcspn(c, "\n");
-        char *comment = strstr(c, "  # ");
-        size_t kept = comment && comment < c + line ? (size_t)(comment - c) : line;
-        memmove(to, c, kept);
-        to += kept;
-        *to++ = '\n';
-        c += line + (c[line] == '\n');
-    }
-    *to = 0;
-}
-
 static void prints_what_it_reads_back(void **state)
 {
     (void)state;
-    write_file("t.yaml", CONNECTOR(ACTIVE "EXAMPLE\\proxy\n    attributes: {hold: busy}"), 0600);
-    char *first = print("t.yaml");
-    write_file("again.yaml", first, 0600);
-    char *second = print("again.yaml");
-    assert_non_null(strstr(first, "    server_type: active_directory  # t.yaml:3\n"));
-    assert_non_null(strstr(first, "    servers: \"ldaps://ldap1.example.org\"  # t.yaml:7\n"));
-    assert_non_null(strstr(first, "    bind_dn: \"EXAMPLE\\\\proxy\"  # t.yaml:5\n"));
-    assert_non_null(strstr(first, "    bind_password: \"********\"  # t.yaml:4\n"));
-    assert_non_null(strstr(first, "    search_filter: \"(sAMAccountName=%n)\"  # default\n"));
-    assert_non_null(strstr(first, "      host: mailHost  # default\n"));
-    assert_non_null(strstr(first, "      hold: busy  # t.yaml:6\n"));
-    assert_non_null(strstr(first, "      found: 60s  # default\n"));
-    assert_non_null(strstr(first, "    connector: corp  # t.yaml:9\n"));
-    assert_null(strstr(first, "s3cret"));
-    strip_comments(first);
-    strip_comments(second);
-    assert_string_equal(first, second);
-    free(first);
-    free(second);
+    write_file("t.yaml", CONNECTOR(ACTIVE "EXAMPLE\\proxy\n    attributes: {hold: busy}"));
+    char *text = print("t.yaml");
+    assert_non_null(strstr(text, "    server_type: active_directory  # t.yaml:3\n"));
+    assert_non_null(strstr(text, "    servers: \"ldaps://ldap1.example.org\"  # t.yaml:7\n"));
+    assert_non_null(strstr(text, "    bind_dn: \"EXAMPLE\\\\proxy\"  # t.yaml:5\n"));
+    assert_non_null(strstr(text, "    bind_password: \"********\"  # t.yaml:4\n"));
+    assert_non_null(strstr(text, "    search_filter: \"(sAMAccountName=%n)\"  # default\n"));
+    assert_non_null(strstr(text, "      host: mailHost  # default\n"));
+    assert_non_null(strstr(text, "      hold: busy  # t.yaml:6\n"));
+    assert_non_null(strstr(text, "      found: 60s  # default\n"));
+    assert_non_null(strstr(text, "    connector: corp  # t.yaml:9\n"));
+    assert_null(strstr(text, "s3cret"));
+    reads_back(text);
 }
 
 int main(void)
@@ -545,5 +433,5 @@ int main(void)
         cmocka_unit_test(a_reload_takes_a_new_password),
         cmocka_unit_test(prints_what_it_reads_back),
     };
-    return cmocka_run_group_tests(tests, make_folder, remove_folder);
+    return cmocka_run_group_tests(tests, make_folder, folder_remove);
 }

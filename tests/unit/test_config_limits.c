@@ -2,67 +2,13 @@
  *
  * `access` and `limits` in the configuration: what ends up in struct config, what is refused, and
  * what is told to be of no use. */
-#include "config.h"
-
-#include "base/mem.h"
-
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stdint.h>
-#include <stdlib.h>
-#include <string.h>
-#include <unistd.h>
-
-#include <cmocka.h>
+#include "config_case.h"
 
 /* A service with MORE in it and EACH in its listener; MORE is in line 3, EACH in line 5. */
 #define SERVICE(more, each)                                                                        \
     "services:\n  imap:\n    {failover: 127.0.0.1, plaintext_auth: always, " more ",\n"            \
     "    listeners: [{address: 127.0.0.1:2143,\n      " each "}]}\n"
 #define GOOD SERVICE("maps: []", "tls: none")
-
-static char folder[] = "/tmp/proxyd-test-XXXXXX";
-
-static int make_folder(void **state)
-{
-    (void)state;
-    return !mkdtemp(folder) || chdir(folder) < 0 ? -1 : 0;
-}
-
-static int remove_folder(void **state)
-{
-    (void)state;
-    unlink("t.yaml");
-    return chdir("/") < 0 || rmdir(folder);
-}
-
-/* Loads TEXT, whose problems must be EXPECTED, a line each. */
-static struct config *load(const char *text, const char *expected)
-{
-    struct problems problems = {0};
-    char *told = NULL;
-    size_t n;
-    FILE *file = fopen("t.yaml", "w");
-    assert_non_null(file);
-    fputs(text, file);
-    fclose(file);
-    struct config *config = config_load("t.yaml", &problems);
-    FILE *out = open_memstream(&told, &n);
-    problems_print(&problems, out);
-    fclose(out);
-    assert_string_equal(told, expected);
-    assert_true(!config == (problems.errors > 0));
-    problems_free(&problems);
-    free(told);
-    return config;
-}
-
-static void refused(const char *text, const char *expected)
-{
-    struct config *config = load(text, expected);
-    if (config)
-        config_unref(config);
-}
 
 static bool lets_in(const struct config_access *access, const char *address)
 {
@@ -76,11 +22,10 @@ static bool lets_in(const struct config_access *access, const char *address)
 static void reads_three_levels(void **state)
 {
     (void)state;
-    struct config *config = load(
+    struct config *config = good(
         "global: {access: [{allow: 10.0.0.0/8}, {deny: all}], limits: {connections: 3}}\n" SERVICE(
             "access: [{deny: \"2001:db8::/32\"}], limits: {rate: 4, interval: 1h}",
-            "access: [{allow: 192.0.2.1}], limits: {rate_per_ip: 5, auth_failures_per_ip: 6}"),
-        "");
+            "access: [{allow: 192.0.2.1}], limits: {rate_per_ip: 5, auth_failures_per_ip: 6}"));
     const struct config_service *service = &config->services[0];
     assert_true(lets_in(&config->global.access, "10.1.1.1"));
     assert_false(lets_in(&config->global.access, "192.0.2.1"));
@@ -145,5 +90,5 @@ int main(void)
         cmocka_unit_test(refuses_what_is_no_rule),
         cmocka_unit_test(tells_what_is_never_reached),
     };
-    return cmocka_run_group_tests(tests, make_folder, remove_folder);
+    return cmocka_run_group_tests(tests, folder_make, folder_remove);
 }
