@@ -780,25 +780,38 @@ static void start_chase(struct directory_question *q, int server)
 
 /* ---- time ---- */
 
+/* Often enough that what is silent is left in time. */
+static uint64_t patrol_interval(const struct directory_client *c)
+{
+    uint64_t often = patience(c) / 4;
+    return often < PATROL ? often : PATROL;
+}
+
+/* For the time that a server has, or nearly, where SLACK ms are of no matter. */
+static bool is_silent(const struct connection *n, uint64_t slack)
+{
+    if (n->load == 0)
+        return false;
+    uint64_t since = OUTER(n->sent.next, directory_question, ring)->sent;
+    return now_ms() - (n->heard > since ? n->heard : since) + slack >= patience(n->client);
+}
+
+/* The only question to a server that has fallen silent is over before a patrol finds that out. */
 static void deadline_over(struct timer *timer)
 {
     struct directory_question *q = OUTER(timer, directory_question, deadline);
+    struct directory_client *c = q->client;
     struct connection *n = q->connection;
+    int silent = n && is_silent(n, patrol_interval(c)) ? n->server : -1;
     if (n && q->bind) /* a bind cannot be abandoned, and no other may follow it (RFC 4511, 4.2.1) */
         close_connection(n);
     else if (n)
         ldap_abandon_ext(n->ld, q->id, NULL, NULL);
     finish_unanswered(q, "no answer in time");
-    if (n)
+    if (silent >= 0)
+        leave_server(c, silent, "is silent");
+    else if (n)
         retire_if_done(n);
-}
-
-static bool is_silent(const struct connection *n)
-{
-    if (n->load == 0)
-        return false;
-    uint64_t since = OUTER(n->sent.next, directory_question, ring)->sent;
-    return now_ms() - (n->heard > since ? n->heard : since) >= patience(n->client);
 }
 
 static void look_at_connections(struct directory_client *c, struct channel *channel)
@@ -806,20 +819,13 @@ static void look_at_connections(struct directory_client *c, struct channel *chan
     RING_EACH(ring, &channel->connections)
     {
         struct connection *n = OUTER(ring, connection, ring);
-        if (is_silent(n)) {
+        if (is_silent(n, 0)) {
             leave_server(c, n->server, "is silent");
             return; /* others of the ring may be gone too */
         }
         if (n->load == 0 && now_ms() - n->used >= IDLE)
             close_connection(n);
     }
-}
-
-/* Often enough that what is silent is left in time. */
-static uint64_t patrol_interval(const struct directory_client *c)
-{
-    uint64_t often = patience(c) / 4;
-    return often < PATROL ? often : PATROL;
 }
 
 /* Resolving a name has no time limit of its own: whoever is not connected in time is given up, and

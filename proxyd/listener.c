@@ -6,6 +6,7 @@
 
 #include "check.h"
 #include "mail/mail.h"
+#include "memory.h"
 #include "session.h"
 #include "web/engine.h"
 
@@ -39,6 +40,7 @@ static const struct engine *const engines[] = {
     [ENGINE_SESSION] = &session_engine, [ENGINE_WEB] = &web_engine, [ENGINE_MAIL] = &mail_engine};
 
 static atomic_uint session_limit = UINT_MAX;
+static const char *_Atomic paused; /* why, while accepting pauses */
 
 void listener_set_limit(unsigned sessions)
 {
@@ -63,13 +65,27 @@ static void unwatch_listeners(struct listeners *ls, struct worker *w)
         epoll_ctl(w->epoll, EPOLL_CTL_DEL, ls->list[i].fd, NULL);
 }
 
-/* New connections wait in the kernel's queue until there are descriptors again. */
+const char *listener_paused(void)
+{
+    return paused;
+}
+
+/* Why nobody new should come in, whatever accept4 says; or NULL. */
+static const char *find_shortage(void)
+{
+    if (client_total() >= session_limit)
+        return "too many sessions for the limit of open files";
+    return memory_is_short() ? "memory is short" : NULL;
+}
+
+/* New connections wait in the kernel's queue until there is again what they need. WHY stays. */
 static void pause_accepting(struct worker *w, const char *why)
 {
     struct listeners *ls = w->listeners;
     if (!ls->paused)
         log_message(LOG_LEVEL_ERROR, "listener", "accepting pauses: %s", why);
     ls->paused = true;
+    paused = why;
     unwatch_listeners(ls, w);
     worker_timer(w, &ls->timer, PAUSE);
 }
@@ -78,10 +94,12 @@ static void resume(struct timer *timer)
 {
     struct listeners *ls = OUTER(timer, listeners, timer);
     struct worker *w = ls->list[0].worker;
-    if (client_total() >= session_limit)
+    if (find_shortage()) {
         worker_timer(w, timer, PAUSE);
-    else
-        watch_listeners(ls, w);
+        return;
+    }
+    paused = NULL;
+    watch_listeners(ls, w);
 }
 
 static void accept_one(struct watch *watch, uint32_t events)
@@ -92,14 +110,15 @@ static void accept_one(struct watch *watch, uint32_t events)
     socklen_t n = sizeof sa;
     struct addr client;
     (void)events;
-    if (client_total() >= session_limit) {
-        pause_accepting(l->worker, "too many sessions for the limit of open files");
+    const char *shortage = find_shortage();
+    if (shortage) {
+        pause_accepting(l->worker, shortage);
         return;
     }
     int fd = accept4(l->fd, (struct sockaddr *)&sa, &n, SOCK_NONBLOCK | SOCK_CLOEXEC);
     if (fd < 0) {
         if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM)
-            pause_accepting(l->worker, strerror(errno));
+            pause_accepting(l->worker, strerrordesc_np(errno));
         return;
     }
     if (ls->paused)

@@ -12,6 +12,9 @@
 /* How many sessions the process may have before accepting pauses (two descriptors each). */
 void listener_set_limit(unsigned sessions);
 
+/* Why accepting pauses, in words, or NULL. From any thread. */
+const char *listener_paused(void);
+
 /* ---- what the main thread tells a worker; each is done soon, in the order of telling ---- */
 
 /* W serves CONFIG on SET from now on (keeping references), in the place of what it served before;

@@ -6,12 +6,15 @@
 #include "admin/control.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "client.h"
+#include "clock.h"
 #include "config.h"
 #include "crew.h"
 #include "inherit.h"
 #include "limit.h"
 #include "listener.h"
 #include "map_watch.h"
+#include "memory.h"
 #include "net/splice.h"
 #include "node.h"
 #include "notify.h"
@@ -36,7 +39,10 @@
 #define DEFAULT_PATH "/etc/proxyd/conf.d"
 #define POOL_SIZE    "8" /* threads of the pool: for files, names and passwords */
 
-enum { DESCRIPTORS_AT_ONCE = 65536 }; /* half a MiB of the kernel's memory */
+enum {
+    DESCRIPTORS_AT_ONCE = 65536, /* half a MiB of the kernel's memory */
+    LAST_PATIENCE = 10000        /* ms, when all sessions have been told to end */
+};
 
 /* How far the end is. */
 enum ending {
@@ -288,12 +294,21 @@ static bool start_reload(void)
 
 /* ---- the end ---- */
 
+/* What waits for a machine that does not answer, in a thread of the pool, cannot be told to end. */
+static void patience_over(uv_timer_t *timer)
+{
+    (void)timer;
+    log_message(LOG_LEVEL_WARNING, "stop", "something is still under way: ending all the same");
+    _exit(EX_OK);
+}
+
 /* After an upgrade there is time: so that not all clients log in again in the same moment. */
 static void grace_over(uv_timer_t *timer)
 {
-    (void)timer;
     bool handed_over = proxyd.ending == ENDING_HANDED_OVER;
-    crew_stop_sessions(handed_over ? proxyd.config->global.shutdown_grace / 2 : 0);
+    uint64_t over = handed_over ? proxyd.config->global.shutdown_grace / 2 : 0;
+    crew_stop_sessions(over);
+    uv_timer_start(timer, patience_over, over + LAST_PATIENCE, 0);
 }
 
 static void ended(void)
@@ -476,6 +491,8 @@ static int serve(void)
     uv_timer_init(&proxyd.loop, &proxyd.grace);
     uv_timer_init(&proxyd.loop, &proxyd.settle);
     catch_signals();
+    memory_watch(&proxyd.loop, client_total);
+    clock_watch(&proxyd.loop);
     control_start(&proxyd.loop, start_reload);
     adopt(b.config, b.set, b.control);
     listen_set_log_unused(b.inherited);
@@ -525,6 +542,7 @@ static int usage(void)
 int main(int argc, char **argv)
 {
     int (*run)(void) = serve;
+    memory_prepare();
     upgrade_remember(argv);
     proxyd.path = DEFAULT_PATH;
     for (int i = 1; i < argc; i++) {

@@ -62,7 +62,7 @@ static void evict(struct node_group *g)
     for (size_t i = 0; i < NODE_BUCKETS; i++)
         for (struct node **at = &g->table[i]; *at;) {
             struct node *node = *at;
-            if (atomic_load(&node->references) > 0 || node->resolving) {
+            if (atomic_load(&node->references) > 0 || node->resolution) {
                 at = &node->next;
                 continue;
             }
@@ -388,19 +388,21 @@ static void wake_resolve_waiters(struct node *node)
     }
 }
 
+/* One that was cancelled leaves all as if nobody had asked. */
 static void resolved(uv_getaddrinfo_t *request, int status, struct addrinfo *list)
 {
     struct resolution *r = request->data;
     struct node *node = r->node;
+    bool cancelled = status == UV_ECANCELED;
     pthread_mutex_lock(&node->lock);
     if (status == 0)
         take_addresses(node, list);
-    node->resolve_error = status;
-    node->resolved = r->worker->now;
-    node->resolving = false;
+    node->resolve_error = cancelled ? 0 : status;
+    node->resolved = cancelled ? 0 : r->worker->now;
+    node->resolution = NULL;
     wake_resolve_waiters(node);
     pthread_mutex_unlock(&node->lock);
-    if (status)
+    if (status && !cancelled)
         log_message(LOG_LEVEL_WARNING, "node", "%s: cannot resolve %s: %s", node_name(node),
                     node->host, uv_strerror(status));
     r->worker->busy_tasks--;
@@ -425,7 +427,7 @@ static void start_resolving(struct node *node, struct worker *w)
         free(r);
         return;
     }
-    node->resolving = true;
+    node->resolution = r;
     w->busy_tasks++;
     atomic_fetch_add(&node->references, 1);
 }
@@ -437,11 +439,11 @@ int node_resolve(struct node *node, struct node_addresses *out, struct node_reso
     pthread_mutex_lock(&node->lock);
     uint64_t age = w->now - node->resolved,
              fresh = node->resolve_error ? FAILURE_FRESH : ADDRESSES_FRESH;
-    if (!node->numeric && !node->resolving && (node->resolved == 0 || age >= fresh))
+    if (!node->numeric && !node->resolution && (node->resolved == 0 || age >= fresh))
         start_resolving(node, w);
     if (node->addresses.count) {
         *out = node->addresses;
-    } else if (node->resolving) {
+    } else if (node->resolution) {
         if (!wait->waiting &&
             !ring_has(&wait->post.ring)) { /* else asked again before it was woken */
             wait->worker = w;
@@ -457,6 +459,16 @@ int node_resolve(struct node *node, struct node_addresses *out, struct node_reso
     return result;
 }
 
+/* A name that nobody waits for any more leaves libuv's queue: where names are not resolved at all,
+ * each takes one of its few threads for many seconds. One that has a thread keeps it, and one of
+ * another worker's loop stays. */
+static void give_up_resolving(struct node *node, const struct worker *w)
+{
+    struct resolution *r = node->resolution;
+    if (r && r->worker == w && !node->resolve_waiters)
+        uv_cancel((uv_req_t *)&r->request);
+}
+
 void node_resolve_cancel(struct node *node, struct node_resolve *wait)
 {
     if (!wait->worker)
@@ -466,6 +478,7 @@ void node_resolve_cancel(struct node *node, struct node_resolve *wait)
         if (*at == wait) {
             *at = wait->next;
             wait->waiting = false;
+            give_up_resolving(node, wait->worker);
             break;
         }
     pthread_mutex_unlock(&node->lock);

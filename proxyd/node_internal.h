@@ -43,7 +43,7 @@ struct node {
     pthread_mutex_t lock; /* of all that follows */
     struct node_addresses addresses;
     bool numeric;
-    bool resolving;
+    struct resolution *resolution; /* under way, or NULL */
     int resolve_error;
     uint64_t resolved; /* ms; 0: never */
     struct node_resolve *resolve_waiters;

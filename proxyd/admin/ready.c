@@ -3,6 +3,7 @@
  * Readiness: see ready.h. */
 #include "admin/ready.h"
 
+#include "listener.h"
 #include "node.h"
 
 enum { WHY = 400 }; /* bytes of a reason */
@@ -23,7 +24,10 @@ static void add_reason(struct buf *reasons, const struct config_service *service
 bool ready_service(const struct config_service *service, struct buf *reasons)
 {
     char why[WHY], about[100];
-    bool ready = true;
+    const char *paused = listener_paused();
+    bool ready = !paused;
+    if (paused)
+        add_reason(reasons, service, "accepting pauses: ", paused);
     for (size_t i = 0; i < service->map_count; i++)
         if (!map_answers(service->maps[i], why, sizeof why)) {
             snprintf(about, sizeof about, "map %s: ", service->maps[i]->name);

@@ -22,6 +22,19 @@ struct chunk {
     unsigned count;            /* blocks that fit */
 };
 
+static bool (*give_reserve)(void);
+
+void mem_set_reserve(bool (*give)(void))
+{
+    give_reserve = give;
+}
+
+/* Whether what has failed is worth another try. */
+static bool is_worth_another(void)
+{
+    return give_reserve && give_reserve();
+}
+
 static void *check(void *p)
 {
     if (!p) {
@@ -32,39 +45,60 @@ static void *check(void *p)
     return p;
 }
 
+void *mem_try_more(void *old, size_t size)
+{
+    void *p = realloc(old, size ? size : 1);
+    return p || !is_worth_another() ? p : realloc(old, size ? size : 1);
+}
+
+void *mem_try(size_t size)
+{
+    return mem_try_more(NULL, size);
+}
+
 void *xmalloc(size_t size)
 {
-    return check(malloc(size ? size : 1));
+    return check(mem_try(size));
 }
 
 void *xcalloc(size_t count, size_t size)
 {
-    return check(calloc(count ? count : 1, size ? size : 1));
+    void *p = calloc(count ? count : 1, size ? size : 1);
+    if (!p && is_worth_another())
+        p = calloc(count ? count : 1, size ? size : 1);
+    return check(p);
 }
 
 void *xrealloc(void *old, size_t size)
 {
-    return check(realloc(old, size ? size : 1));
+    return check(mem_try_more(old, size));
 }
 
 char *xstrdup(const char *text)
 {
-    return check(strdup(text));
+    return xstrndup(text, strlen(text));
 }
 
 char *xstrndup(const char *text, size_t size)
 {
-    return check(strndup(text, size));
+    size_t n = strnlen(text, size);
+    char *copy = xmalloc(n + 1);
+    memcpy(copy, text, n);
+    copy[n] = 0;
+    return copy;
 }
 
 char *xasprintf(const char *format, ...)
 {
-    va_list args;
-    char *text;
+    va_list args, again;
     va_start(args, format);
-    int n = vasprintf(&text, format, args);
+    va_copy(again, args);
+    int n = vsnprintf(NULL, 0, format, args);
+    char *text = n < 0 ? check(NULL) : xmalloc((size_t)n + 1);
+    vsnprintf(text, (size_t)n + 1, format, again);
+    va_end(again);
     va_end(args);
-    return check(n < 0 ? NULL : text);
+    return text;
 }
 
 void mem_wipe(void *p, size_t size)
@@ -83,10 +117,17 @@ void pool_init(struct pool *pool, size_t size)
     *pool = (struct pool){.block = (size + 15) & ~(size_t)15, .keep = 1};
 }
 
+static char *pages(size_t size)
+{
+    return mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+}
+
 static struct chunk *chunk_map(struct pool *pool)
 {
     /* Twice the size, then the ends cut off: mmap aligns to pages only. */
-    char *p = mmap(NULL, 2 * CHUNK, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    char *p = pages(2 * CHUNK);
+    if (p == MAP_FAILED && is_worth_another())
+        p = pages(2 * CHUNK);
     check(p == MAP_FAILED ? NULL : p);
     char *start = (char *)(((uintptr_t)p + CHUNK - 1) & ~(uintptr_t)(CHUNK - 1));
     if (start > p)

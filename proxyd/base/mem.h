@@ -5,6 +5,7 @@
 #ifndef BASE_MEM_H
 #define BASE_MEM_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 /* As malloc, calloc, realloc and strdup, but never NULL: without memory the process aborts. */
@@ -14,6 +15,14 @@ void *xrealloc(void *old, size_t size);
 char *xstrdup(const char *text);
 char *xstrndup(const char *text, size_t size);
 char *xasprintf(const char *format, ...) __attribute__((format(printf, 1, 2)));
+
+/* As malloc and realloc, for libraries, which bear a NULL. */
+void *mem_try(size_t size);
+void *mem_try_more(void *old, size_t size);
+
+/* Has GIVE called, in whatever thread finds no memory, before any of these gives up: true: there is
+ * some again. It must neither allocate nor wait. */
+void mem_set_reserve(bool (*give)(void));
 
 /* The struct TYPE of which what POINTER points to is the MEMBER. */
 #define OUTER(pointer, type, member)                                                               \

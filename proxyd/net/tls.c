@@ -7,6 +7,7 @@
 #include "net/tls_internal.h"
 
 #include <openssl/core_names.h>
+#include <openssl/crypto.h>
 #include <openssl/err.h>
 #include <openssl/pem.h>
 #include <openssl/rand.h>
@@ -44,6 +45,38 @@ static void refuse(const struct making *m, const char *option, size_t index, con
     ERR_clear_error();
     m->faults->count++;
     m->faults->add(m->faults, &(struct tls_fault){option, index, m->sni, message});
+}
+
+/* ---- memory ---- */
+
+static struct {
+    void *(*get)(size_t size);
+    void *(*more)(void *old, size_t size);
+} allocate;
+
+static void *get_memory(size_t size, const char *file, int line)
+{
+    (void)file, (void)line;
+    return allocate.get(size);
+}
+
+static void *more_memory(void *old, size_t size, const char *file, int line)
+{
+    (void)file, (void)line;
+    return allocate.more(old, size);
+}
+
+static void free_memory(void *p, const char *file, int line)
+{
+    (void)file, (void)line;
+    free(p);
+}
+
+void tls_allocate_by(void *(*get)(size_t size), void *(*more)(void *old, size_t size))
+{
+    allocate.get = get;
+    allocate.more = more;
+    CRYPTO_set_mem_functions(get_memory, more_memory, free_memory);
 }
 
 /* ---- certificates ---- */

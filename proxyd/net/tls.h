@@ -62,6 +62,9 @@ void tls_server_free(struct tls_server *server);
 void tls_add_ticket_key(struct buf *out);
 void tls_set_ticket_key(struct str base64);
 
+/* Has OpenSSL get its memory by GET and MORE, as malloc and realloc; before anything else of it. */
+void tls_allocate_by(void *(*get)(size_t size), void *(*more)(void *old, size_t size));
+
 /* A client context, or NULL; CA_FILE NULL: the system's. VERIFY false: any certificate will do. */
 struct tls_client *tls_client_new(const char *ca_file, bool verify, struct tls_faults *faults);
 void tls_client_free(struct tls_client *client);

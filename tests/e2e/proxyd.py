@@ -56,11 +56,11 @@ class Proxyd:
     """Keywords are sections of the configuration, merged into one that serves IMAP and POP3 on
     free ports with a local-file map of USERS; `imap` and `pop3` are services, and so is
     `submission`, `sieve`, `smtp`, `lmtp` or `webmail`, which are served only where they are given;
-    `global_` is global. Ports are in `port`: imap, imaps, pop3, pop3s, submission, submissions ..."""
+    `global_` is global. UNDER is a command that runs it (prlimit, env ...). Ports are in `port`: imap, imaps, pop3, pop3s, submission, submissions ..."""
 
-    def __init__(self, folder, authority, users='', files_limit=None, **sections):
+    def __init__(self, folder, authority, users='', under=(), **sections):
         os.makedirs(folder, exist_ok=True)
-        self.folder, self.authority, self.files_limit = folder, authority, files_limit
+        self.folder, self.authority, self.under = folder, authority, under
         self.port = {name + end: free_port() for name in SERVICES for end in ('', 's')}
         self.control = os.path.join(folder, 'control.sock')
         self.map_file = self.write('users.map', users)
@@ -125,9 +125,8 @@ class Proxyd:
         self.notices.bind(notify)
         os.chmod(notify, 0o777)  # it may become somebody else
         self.notices.settimeout(0.1)
-        limit = ['prlimit', f'--nofile={self.files_limit}:{self.files_limit}'] if self.files_limit else []
         self.process = subprocess.Popen(
-            [*limit, 'setpriv', '--pdeathsig', 'KILL', BINARY, '-c', self.path], stdin=subprocess.DEVNULL,
+            ['setpriv', '--pdeathsig', 'KILL', *self.under, BINARY, '-c', self.path], stdin=subprocess.DEVNULL,
             stderr=subprocess.PIPE, start_new_session=True, env={**os.environ, 'NOTIFY_SOCKET': notify})
         self.reader = threading.Thread(target=self.read_log, daemon=True)
         self.reader.start()

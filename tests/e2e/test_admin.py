@@ -155,13 +155,16 @@ class Health(Admin, Case):
         self.assertEqual(p.wait_end(), 0)
 
     def test_answers_when_clients_have_used_up_the_descriptors(self):
-        p = self.proxyd(files_limit=128, **self.with_admin({}))
+        p = self.proxyd(under=('prlimit', '--nofile=128'), **self.with_admin({}))
         clients = [socket.create_connection(('127.0.0.1', p.port['imap']), PATIENCE) for _ in range(80)]
         p.wait('listener', message='accepting pauses...')
         self.assertEqual(fetch(self.port, '/healthz').status, 200)
         self.assertLess(metrics(self.port).get('process_open_fds'), 128)
+        self.wait_ready(503, 'imap: accepting pauses: ')
         for client in clients:
             client.close()
+        self.wait_ready(200)  # before anybody comes: a load balancer sends nobody until then
+        self.connect(p).expect('* OK ...')
         p.wait('listener', message='accepting again')
 
     def test_checks_of_load_balancers_are_no_news(self):

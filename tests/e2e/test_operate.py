@@ -392,7 +392,7 @@ class Load(Case):
             wire.close()
 
     def test_descriptors_run_out_and_come_back(self):
-        p = self.proxyd(files_limit=64)
+        p = self.proxyd(under=('prlimit', '--nofile=64'))
         clients = []
         while not p.events('listener', level='error'):
             self.assertLess(len(clients), 64)
@@ -408,6 +408,6 @@ class Load(Case):
         self.connect(p).expect('* OK ...')
 
     def test_a_limit_that_is_too_low_is_told(self):
-        p = self.proxyd(files_limit=200, nodes={'node1': {'address': '127.0.0.1'}},
+        p = self.proxyd(under=('prlimit', '--nofile=200'), nodes={'node1': {'address': '127.0.0.1'}},
                         imap={'backend': {'max_connections': 1000}})
         p.wait('start', level='warning', message='the limit of 200 open files is too low...')
