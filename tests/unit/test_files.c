@@ -2,57 +2,21 @@
  *
  * Files of templates, with a real worker: read, kept, read again when they change, and nothing
  * from outside of their folder. */
+#include "folder_case.h"
 #include "web/files.h"
+#include "worker_case.h"
 
 #include <errno.h>
 #include <semaphore.h>
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stdint.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <sys/stat.h>
-#include <unistd.h>
-
-#include <cmocka.h>
-
-static char folder[] = "/tmp/proxyd-test-XXXXXX";
-static struct worker *worker;
-
-static void nothing(void)
-{
-}
-
-static void leave(struct post *post)
-{
-    (void)post;
-    worker->leaving = true;
-}
 
 static int start(void **state)
 {
-    (void)state;
-    worker = worker_start(nothing);
-    return !mkdtemp(folder) || chdir(folder) < 0 || mkdir("site", 0700) < 0;
+    return worker_case_start(state) || folder_make(state) || mkdir("site", 0700);
 }
 
 static int stop(void **state)
 {
-    static struct post post = {.run = leave};
-    char command[64];
-    (void)state;
-    worker_post(worker, &post);
-    worker_join(worker);
-    snprintf(command, sizeof command, "rm -r %s", folder);
-    return chdir("/") < 0 || system(command);
-}
-
-static void write_file(const char *name, const char *text)
-{
-    FILE *file = fopen(name, "w");
-    assert_non_null(file);
-    fputs(text, file);
-    assert_int_equal(fclose(file), 0);
+    return worker_case_stop(state) || folder_remove(state);
 }
 
 /* A question that the worker asks, for its own thread only. */

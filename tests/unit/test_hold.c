@@ -3,42 +3,11 @@
  * proxyd/hold: who waits is told once, at once, and only of his own login, with a real worker to
  * deliver to. */
 #include "hold.h"
+#include "worker_case.h"
 
 #include <semaphore.h>
-#include <setjmp.h>
-#include <stdarg.h>
 #include <stdio.h>
-#include <stdlib.h>
-
-#include <cmocka.h>
-
-static struct worker *worker;
-
-static void nothing(void)
-{
-}
-
-static void leave(struct post *post)
-{
-    (void)post;
-    worker->leaving = true;
-}
-
-static int start(void **state)
-{
-    (void)state;
-    worker = worker_start(nothing);
-    return 0;
-}
-
-static int stop(void **state)
-{
-    static struct post post = {.run = leave};
-    (void)state;
-    worker_post(worker, &post);
-    worker_join(worker);
-    return 0;
-}
+#include <string.h>
 
 struct waiter {
     struct hold_wait wait;
@@ -140,5 +109,5 @@ int main(void)
         cmocka_unit_test(who_comes_too_late_does_not_wait),
         cmocka_unit_test(has_a_bound_and_goes_to_another_process),
     };
-    return cmocka_run_group_tests(tests, start, stop);
+    return cmocka_run_group_tests(tests, worker_case_start, worker_case_stop);
 }

@@ -2,66 +2,10 @@
  *
  * The IMAP front where a dialogue (tests/talk/imap_*.talk) would not show it: bounds, what is left
  * in the input, what stands in the credentials. */
-#include "base/mem.h"
 #include "proto/imap.h"
+#include "proto_case.h"
 
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stdlib.h>
-#include <string.h>
-
-#include <cmocka.h>
-
-struct world {
-    struct front front;
-    struct creds creds;
-    struct buf in, out;
-};
-
-static void begin(struct world *w)
-{
-    struct front_setup setup = {
-        .hostname = "mail.example.org",
-        .capabilities = "IMAP4rev1",
-        .mechanisms = 1u << SASL_PLAIN,
-        .plaintext = true,
-        .max_errors = 20,
-        .max_auth_errors = 5,
-    };
-    creds_init(&w->creds, NULL, 0);
-    front_init(&w->front, &setup, &w->creds);
-    buf_init(&w->in, NULL, 0, PROTO_IN_MAX);
-    buf_init(&w->out, NULL, 0, PROTO_OUT_MAX);
-}
-
-static void end(struct world *w)
-{
-    creds_wipe(&w->creds);
-    front_free(&w->front);
-    buf_free(&w->in);
-    buf_free(&w->out);
-}
-
-static enum front_want say(struct world *w, const char *bytes, size_t n)
-{
-    assert_true(buf_add(&w->in, bytes, n));
-    return imap_read(&w->front, &w->in, &w->out);
-}
-
-static void add_fill(struct buf *b, char c, size_t n)
-{
-    char *room = buf_room(b, (uint32_t)n);
-    assert_non_null(room);
-    memset(room, c, n);
-    buf_added(b, (uint32_t)n);
-}
-
-static bool out_is(struct world *w, const char *text)
-{
-    bool same = str_eq(buf_str(&w->out), str_of(text));
-    buf_clear(&w->out);
-    return same;
-}
+static const char *const protocol = "imap";
 
 static bool out_ends(struct world *w, const char *text)
 {
@@ -91,8 +35,8 @@ static void test_creds(void **state)
     };
     for (size_t i = 0; i < sizeof logins / sizeof *logins; i++) {
         struct world w;
-        begin(&w);
-        assert_int_equal(say(&w, logins[i], strlen(logins[i])), expected[i].want);
+        begin_front(&w, true);
+        assert_int_equal(client_says(&w, logins[i]), expected[i].want);
         assert_string_equal(w.creds.login, expected[i].login);
         assert_int_equal(buf_len(&w.creds.secret), strlen(expected[i].password));
         if (buf_len(&w.creds.secret))
@@ -106,12 +50,11 @@ static void test_creds_again(void **state)
 {
     (void)state;
     struct world w;
-    static const char logins[] = "a LOGIN \"\" x\r\nb LOGIN bob secret\r\n";
-    begin(&w);
-    assert_int_equal(say(&w, logins, sizeof logins - 1), FRONT_LOGIN);
+    begin_front(&w, true);
+    assert_int_equal(client_says(&w, "a LOGIN \"\" x\r\nb LOGIN bob secret\r\n"), FRONT_LOGIN);
     assert_true(w.creds.malformed);
     assert_int_equal(imap_answer(&w.front, VERDICT_AUTH_FAILED, NULL, &w.out), FRONT_MORE);
-    assert_int_equal(imap_read(&w.front, &w.in, &w.out), FRONT_LOGIN);
+    assert_int_equal(client_says(&w, ""), FRONT_LOGIN);
     assert_false(w.creds.malformed);
     assert_string_equal(w.creds.login, "bob");
     assert_true(str_eq(buf_str(&w.creds.secret), str_of("secret")));
@@ -123,22 +66,22 @@ static void test_not_whole(void **state)
 {
     (void)state;
     struct world w;
-    begin(&w);
-    assert_int_equal(imap_read(&w.front, &w.in, &w.out), FRONT_MORE);
-    assert_int_equal(say(&w, "a LOGIN {3}\r", 12), FRONT_MORE);
+    begin_front(&w, true);
+    assert_int_equal(client_says(&w, ""), FRONT_MORE);
+    assert_int_equal(client_says(&w, "a LOGIN {3}\r"), FRONT_MORE);
     assert_int_equal(buf_len(&w.in), 12);
     assert_int_equal(buf_len(&w.out), 0);
-    assert_int_equal(say(&w, "\n", 1), FRONT_MORE);
-    assert_true(out_is(&w, "+ OK\r\n"));
-    assert_int_equal(imap_read(&w.front, &w.in, &w.out), FRONT_MORE);
-    assert_int_equal(say(&w, "bob", 3), FRONT_MORE);
-    assert_int_equal(say(&w, " {1}\r\n", 6), FRONT_MORE);
-    assert_true(out_is(&w, "+ OK\r\n"));
-    assert_int_equal(imap_read(&w.front, &w.in, &w.out), FRONT_MORE);
+    assert_int_equal(client_says(&w, "\n"), FRONT_MORE);
+    assert_true(said(&w, "+ OK\r\n"));
+    assert_int_equal(client_says(&w, ""), FRONT_MORE);
+    assert_int_equal(client_says(&w, "bob"), FRONT_MORE);
+    assert_int_equal(client_says(&w, " {1}\r\n"), FRONT_MORE);
+    assert_true(said(&w, "+ OK\r\n"));
+    assert_int_equal(client_says(&w, ""), FRONT_MORE);
     assert_int_equal(buf_len(&w.in), 22);
-    assert_int_equal(say(&w, "x\r\nb NOOP", 9), FRONT_LOGIN);
+    assert_int_equal(client_says(&w, "x\r\nb NOOP"), FRONT_LOGIN);
     assert_int_equal(buf_len(&w.out), 0);
-    assert_true(str_eq(buf_str(&w.in), str_of("b NOOP")));
+    assert_true(is_left(&w, "b NOOP"));
     end(&w);
 }
 
@@ -148,15 +91,16 @@ static enum front_want long_command(struct world *w, size_t n, size_t step)
     static const char head[] = "a LOGIN bob ";
     struct buf all;
     enum front_want want = FRONT_MORE;
-    begin(w);
+    begin_front(w, true);
     buf_init(&all, NULL, 0, 2 * PROTO_IN_MAX);
     buf_adds(&all, head);
-    add_fill(&all, 'x', n - (sizeof head - 1));
+    fill(&all, 'x', n - (sizeof head - 1));
     buf_adds(&all, "\r\n");
     while (buf_len(&all) && want == FRONT_MORE) {
         size_t piece = step < buf_len(&all) ? step : buf_len(&all);
-        want = say(w, buf_str(&all).p, piece);
+        buf_add(&w->in, buf_str(&all).p, piece);
         buf_take(&all, (uint32_t)piece);
+        want = client_says(w, "");
     }
     buf_free(&all);
     return want;
@@ -176,7 +120,7 @@ static void test_longest_line(void **state)
         end(&w);
         assert_int_equal(long_command(&w, PROTO_LINE_MAX + 1, step), FRONT_CLOSE);
         assert_string_equal(w.front.reason, "line too long");
-        assert_true(out_is(&w, "* BYE Line too long\r\n"));
+        assert_true(said(&w, "* BYE Line too long\r\n"));
         end(&w);
     }
 }
@@ -186,10 +130,10 @@ static void test_login_length(void **state)
     (void)state;
     for (size_t n = LOGIN_MAX; n <= LOGIN_MAX + 1; n++) {
         struct world w;
-        begin(&w);
+        begin_front(&w, true);
         buf_adds(&w.in, "a LOGIN ");
-        add_fill(&w.in, 'x', n);
-        assert_int_equal(say(&w, " secret\r\n", 9), FRONT_LOGIN);
+        fill(&w.in, 'x', n);
+        assert_int_equal(client_says(&w, " secret\r\n"), FRONT_LOGIN);
         assert_int_equal(w.creds.malformed, n > LOGIN_MAX);
         end(&w);
     }
@@ -200,18 +144,18 @@ static void test_literal_sizes(void **state)
 {
     (void)state;
     struct world w;
-    begin(&w);
+    begin_front(&w, true);
     buf_adds(&w.in, "a LOGIN {9000+}\r\n");
-    add_fill(&w.in, 'x', 9000);
-    assert_int_equal(say(&w, " {9000}\r\n", 9), FRONT_MORE);
-    assert_true(out_is(&w, "a NO [TOOBIG] Literal too large\r\n"));
+    fill(&w.in, 'x', 9000);
+    assert_int_equal(client_says(&w, " {9000}\r\n"), FRONT_MORE);
+    assert_true(said(&w, "a NO [TOOBIG] Literal too large\r\n"));
     assert_int_equal(buf_len(&w.in), 0);
-    assert_int_equal(say(&w, "b NOOP\r\n", 8), FRONT_MORE);
-    assert_true(out_is(&w, "b OK NOOP completed\r\n"));
+    assert_int_equal(client_says(&w, "b NOOP\r\n"), FRONT_MORE);
+    assert_true(said(&w, "b OK NOOP completed\r\n"));
 
     buf_adds(&w.in, "c LOGIN {9000+}\r\n");
-    add_fill(&w.in, 'x', 9000);
-    assert_int_equal(say(&w, " {9000+}\r\n", 10), FRONT_CLOSE);
+    fill(&w.in, 'x', 9000);
+    assert_int_equal(client_says(&w, " {9000+}\r\n"), FRONT_CLOSE);
     assert_true(out_ends(&w, "* BYE Unexpected literal\r\n"));
     end(&w);
 }
@@ -221,12 +165,12 @@ static void test_long_after_literal(void **state)
 {
     (void)state;
     struct world w;
-    begin(&w);
+    begin_front(&w, true);
     buf_adds(&w.in, "a LOGIN {12000+}\r\n");
-    add_fill(&w.in, 'x', 12000);
-    assert_int_equal(imap_read(&w.front, &w.in, &w.out), FRONT_MORE);
-    add_fill(&w.in, 'y', 300);
-    assert_int_equal(imap_read(&w.front, &w.in, &w.out), FRONT_CLOSE);
+    fill(&w.in, 'x', 12000);
+    assert_int_equal(client_says(&w, ""), FRONT_MORE);
+    fill(&w.in, 'y', 300);
+    assert_int_equal(client_says(&w, ""), FRONT_CLOSE);
     assert_string_equal(w.front.reason, "line too long");
     end(&w);
 }
@@ -236,10 +180,10 @@ static void test_answers_not_taken(void **state)
 {
     (void)state;
     struct world w;
-    begin(&w);
+    begin_front(&w, true);
     enum front_want want = FRONT_MORE;
     for (int i = 0; i < 1000 && want == FRONT_MORE; i++)
-        want = say(&w, "a CAPABILITY\r\n", 14);
+        want = client_says(&w, "a CAPABILITY\r\n");
     assert_int_equal(want, FRONT_CLOSE);
     assert_string_equal(w.front.reason, "answers are not taken");
     assert_true(buf_len(&w.out) <= PROTO_OUT_MAX);
@@ -251,12 +195,13 @@ static void test_closed_early(void **state)
 {
     (void)state;
     struct world w;
-    begin(&w);
-    assert_int_equal(say(&w, "\x16\x03\x01\x00\x05", 5), FRONT_CLOSE);
+    begin_front(&w, true);
+    buf_add(&w.in, "\x16\x03\x01\x00\x05", 5);
+    assert_int_equal(client_says(&w, ""), FRONT_CLOSE);
     assert_string_equal(w.front.reason, "TLS from the start");
     end(&w);
-    begin(&w);
-    assert_int_equal(say(&w, "GET / HTTP/1.1\r\n", 16), FRONT_CLOSE);
+    begin_front(&w, true);
+    assert_int_equal(client_says(&w, "GET / HTTP/1.1\r\n"), FRONT_CLOSE);
     assert_string_equal(w.front.reason, "HTTP on a mail port");
     assert_int_equal(buf_len(&w.out), 0);
     end(&w);
@@ -266,12 +211,12 @@ static void test_refused_reason(void **state)
 {
     (void)state;
     struct world w;
-    begin(&w);
+    begin_front(&w, true);
     w.front.setup.plaintext = false;
-    assert_int_equal(say(&w, "a LOGIN bob secret\r\nb NOOP\r\n", 28), FRONT_REFUSED);
+    assert_int_equal(client_says(&w, "a LOGIN bob secret\r\nb NOOP\r\n"), FRONT_REFUSED);
     assert_string_equal(w.front.reason, "plaintext login not allowed");
-    assert_int_equal(imap_read(&w.front, &w.in, &w.out), FRONT_MORE);
-    assert_true(out_is(&w, "a NO [PRIVACYREQUIRED] Start TLS first\r\nb OK NOOP completed\r\n"));
+    assert_int_equal(client_says(&w, ""), FRONT_MORE);
+    assert_true(said(&w, "a NO [PRIVACYREQUIRED] Start TLS first\r\nb OK NOOP completed\r\n"));
     end(&w);
 }
 
@@ -279,9 +224,9 @@ static void test_goodbye(void **state)
 {
     (void)state;
     struct world w;
-    begin(&w);
+    begin_front(&w, true);
     imap_goodbye(&w.out, "Shutting down");
-    assert_true(out_is(&w, "* BYE Shutting down\r\n"));
+    assert_true(said(&w, "* BYE Shutting down\r\n"));
     end(&w);
 }
 

@@ -4,44 +4,14 @@
  * names that resolve, with a real worker to deliver to. */
 #include "config.h"
 #include "node.h"
+#include "worker_case.h"
 
 #include <semaphore.h>
-#include <setjmp.h>
-#include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include <cmocka.h>
-
-static struct worker *worker;
 static struct config_service service;
 static struct config config = {.services = &service, .service_count = 1};
-
-static void nothing(void)
-{
-}
-
-static void leave(struct post *post)
-{
-    (void)post;
-    worker->leaving = true;
-}
-
-static int start(void **state)
-{
-    (void)state;
-    worker = worker_start(nothing);
-    return 0;
-}
-
-static int stop(void **state)
-{
-    static struct post post = {.run = leave};
-    (void)state;
-    worker_post(worker, &post);
-    worker_join(worker);
-    return 0;
-}
 
 /* A service of its own for each test: groups live for ever. */
 static struct node *make_node(const char *name, unsigned max, unsigned queue)
@@ -525,5 +495,5 @@ int main(void)
         cmocka_unit_test(names_are_resolved),
         cmocka_unit_test(who_asks_often_is_told_once),
     };
-    return cmocka_run_group_tests(tests, start, stop);
+    return cmocka_run_group_tests(tests, worker_case_start, worker_case_stop);
 }

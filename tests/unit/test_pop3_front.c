@@ -2,70 +2,21 @@
  *
  * The POP3 front where a dialogue (tests/talk/pop3_*.talk) would not show it: what it wants, the
  * reasons that reach the log, bounds, and what is left of credentials. */
-#include "base/mem.h"
 #include "proto/pop3.h"
+#include "proto_case.h"
 
-#include <setjmp.h>
-#include <stdarg.h>
-#include <string.h>
-
-#include <cmocka.h>
-
-struct world {
-    struct front front;
-    struct creds creds;
-    struct buf in, out;
-};
-
-static void begin(struct world *w, bool plaintext)
-{
-    struct front_setup setup = {
-        .hostname = "mail.example.org",
-        .capabilities = "TOP UIDL",
-        .mechanisms = 1u << SASL_PLAIN | 1u << SASL_XOAUTH2,
-        .starttls = true,
-        .plaintext = plaintext,
-        .max_errors = 20,
-        .max_auth_errors = 2,
-    };
-    *w = (struct world){0};
-    creds_init(&w->creds, NULL, 0);
-    front_init(&w->front, &setup, &w->creds);
-    buf_init(&w->in, NULL, 0, PROTO_IN_MAX);
-    buf_init(&w->out, NULL, 0, PROTO_OUT_MAX);
-}
-
-static void end(struct world *w)
-{
-    creds_wipe(&w->creds);
-    front_free(&w->front);
-    buf_free(&w->in);
-    buf_free(&w->out);
-}
-
-static enum front_want hear(struct world *w, const char *text)
-{
-    assert_true(buf_adds(&w->in, text));
-    return pop3_read(&w->front, &w->in, &w->out);
-}
-
-static bool said(struct world *w, const char *text)
-{
-    bool same = str_eq(buf_str(&w->out), str_of(text));
-    buf_clear(&w->out);
-    return same;
-}
+static const char *const protocol = "pop3";
 
 static void test_half_a_line_is_left(void **state)
 {
     (void)state;
     struct world w;
-    begin(&w, true);
-    assert_int_equal(hear(&w, "NOOP\r\nQUI"), FRONT_MORE);
+    begin_front(&w, true);
+    assert_int_equal(client_says(&w, "NOOP\r\nQUI"), FRONT_MORE);
     assert_true(said(&w, "+OK\r\n"));
-    assert_true(str_eq(buf_str(&w.in), str_of("QUI")));
-    assert_int_equal(hear(&w, "T\r\nNOOP\r\n"), FRONT_QUIT);
-    assert_true(str_eq(buf_str(&w.in), str_of("NOOP\r\n")));
+    assert_true(is_left(&w, "QUI"));
+    assert_int_equal(client_says(&w, "T\r\nNOOP\r\n"), FRONT_QUIT);
+    assert_true(is_left(&w, "NOOP\r\n"));
     end(&w);
 }
 
@@ -73,10 +24,10 @@ static void test_login_leaves_the_rest(void **state)
 {
     (void)state;
     struct world w;
-    begin(&w, true);
-    assert_int_equal(hear(&w, "USER bob\r\nPASS a b \r\nSTAT\r\n"), FRONT_LOGIN);
+    begin_front(&w, true);
+    assert_int_equal(client_says(&w, "USER bob\r\nPASS a b \r\nSTAT\r\n"), FRONT_LOGIN);
     assert_true(said(&w, "+OK\r\n"));
-    assert_true(str_eq(buf_str(&w.in), str_of("STAT\r\n")));
+    assert_true(is_left(&w, "STAT\r\n"));
     assert_string_equal(w.creds.login, "bob");
     assert_true(str_eq(buf_str(&w.creds.secret), str_of("a b ")));
     assert_int_equal(w.creds.mech, SASL_PLAIN);
@@ -89,16 +40,16 @@ static void test_long_logins(void **state)
     (void)state;
     struct world w;
     char line[600];
-    begin(&w, true);
+    begin_front(&w, true);
     memset(line, 'x', sizeof line);
     memcpy(line, "USER ", 5);
     strcpy(line + 5 + LOGIN_MAX, "\r\nPASS p\r\n");
-    assert_int_equal(hear(&w, line), FRONT_LOGIN);
+    assert_int_equal(client_says(&w, line), FRONT_LOGIN);
     assert_false(w.creds.malformed);
     assert_int_equal(strlen(w.creds.login), LOGIN_MAX);
     memset(line + 5, 'x', LOGIN_MAX + 1);
     strcpy(line + 6 + LOGIN_MAX, "\r\nPASS p\r\n");
-    assert_int_equal(hear(&w, line), FRONT_LOGIN);
+    assert_int_equal(client_says(&w, line), FRONT_LOGIN);
     assert_true(w.creds.malformed);
     end(&w);
 }
@@ -107,10 +58,10 @@ static void test_refused_for_want_of_tls(void **state)
 {
     (void)state;
     struct world w;
-    begin(&w, false);
-    assert_int_equal(hear(&w, "USER bob\r\nNOOP\r\n"), FRONT_REFUSED);
+    begin_front(&w, false);
+    assert_int_equal(client_says(&w, "USER bob\r\nNOOP\r\n"), FRONT_REFUSED);
     assert_string_equal(w.front.reason, "plaintext login not allowed");
-    assert_int_equal(pop3_read(&w.front, &w.in, &w.out), FRONT_MORE);
+    assert_int_equal(client_says(&w, ""), FRONT_MORE);
     assert_true(said(&w, "-ERR [AUTH] Start TLS first\r\n+OK\r\n"));
     end(&w);
 }
@@ -119,8 +70,8 @@ static void test_stls_forgets_credentials(void **state)
 {
     (void)state;
     struct world w;
-    begin(&w, true);
-    assert_int_equal(hear(&w, "USER bob\r\nSTLS\r\n"), FRONT_STARTTLS);
+    begin_front(&w, true);
+    assert_int_equal(client_says(&w, "USER bob\r\nSTLS\r\n"), FRONT_STARTTLS);
     assert_string_equal(w.creds.login, "");
     end(&w);
 }
@@ -129,11 +80,11 @@ static void test_cancel_forgets_credentials(void **state)
 {
     (void)state;
     struct world w;
-    begin(&w, true);
+    begin_front(&w, true);
     w.front.setup.mechanisms |= 1u << SASL_LOGIN;
-    hear(&w, "AUTH LOGIN Ym9i\r\n");
+    client_says(&w, "AUTH LOGIN Ym9i\r\n");
     assert_string_equal(w.creds.login, "bob");
-    assert_int_equal(hear(&w, "*\r\n"), FRONT_MORE);
+    assert_int_equal(client_says(&w, "*\r\n"), FRONT_MORE);
     assert_string_equal(w.creds.login, "");
     end(&w);
 }
@@ -142,23 +93,23 @@ static void test_closing(void **state)
 {
     (void)state;
     struct world w;
-    begin(&w, true);
-    assert_int_equal(hear(&w, "POST /x HTTP/1.0\r\n"), FRONT_CLOSE);
+    begin_front(&w, true);
+    assert_int_equal(client_says(&w, "POST /x HTTP/1.0\r\n"), FRONT_CLOSE);
     assert_true(said(&w, ""));
     assert_string_equal(w.front.reason, "HTTP on a mail port");
     end(&w);
 
-    begin(&w, true);
+    begin_front(&w, true);
     w.front.setup.max_errors = 1;
-    assert_int_equal(hear(&w, "HELO\r\n"), FRONT_CLOSE);
+    assert_int_equal(client_says(&w, "HELO\r\n"), FRONT_CLOSE);
     assert_true(said(&w, "-ERR Unknown command, or not before the login\r\n"
                          "-ERR Too many errors\r\n"));
     assert_string_equal(w.front.reason, "too many errors");
     end(&w);
 
-    begin(&w, true);
+    begin_front(&w, true);
     buf_add(&w.in, "\x16\x03\x01\0", 4);
-    assert_int_equal(pop3_read(&w.front, &w.in, &w.out), FRONT_CLOSE);
+    assert_int_equal(client_says(&w, ""), FRONT_CLOSE);
     assert_string_equal(w.front.reason, "TLS from the start");
     end(&w);
 }
@@ -166,10 +117,9 @@ static void test_closing(void **state)
 /* N bytes at once, and ENDING behind them. */
 static enum front_want hear_line(struct world *w, size_t n, const char *ending)
 {
-    begin(w, true);
-    memset(buf_room(&w->in, (uint32_t)n), 'x', n);
-    buf_added(&w->in, (uint32_t)n);
-    return hear(w, ending);
+    begin_front(w, true);
+    fill(&w->in, 'x', n);
+    return client_says(w, ending);
 }
 
 static void test_longest_line(void **state)
@@ -178,7 +128,7 @@ static void test_longest_line(void **state)
     struct world w;
     assert_int_equal(hear_line(&w, PROTO_LINE_MAX, "\r"), FRONT_MORE);
     assert_int_equal(buf_len(&w.in), PROTO_LINE_MAX + 1);
-    assert_int_equal(hear(&w, "\n"), FRONT_MORE);
+    assert_int_equal(client_says(&w, "\n"), FRONT_MORE);
     assert_int_equal(buf_len(&w.in), 0);
     end(&w);
     assert_int_equal(hear_line(&w, PROTO_LINE_MAX + 1, "\n"), FRONT_CLOSE);
@@ -193,9 +143,9 @@ static void test_answers_not_taken(void **state)
 {
     (void)state;
     struct world w;
-    begin(&w, true);
+    begin_front(&w, true);
     w.out.max = 20;
-    assert_int_equal(hear(&w, "CAPA\r\n"), FRONT_CLOSE);
+    assert_int_equal(client_says(&w, "CAPA\r\n"), FRONT_CLOSE);
     assert_string_equal(w.front.reason, "answers are not taken");
     end(&w);
 }
@@ -204,8 +154,8 @@ static void test_too_many_failed_logins(void **state)
 {
     (void)state;
     struct world w;
-    begin(&w, true);
-    assert_int_equal(hear(&w, "USER bob\r\nPASS x\r\n"), FRONT_LOGIN);
+    begin_front(&w, true);
+    assert_int_equal(client_says(&w, "USER bob\r\nPASS x\r\n"), FRONT_LOGIN);
     assert_int_equal(pop3_answer(&w.front, VERDICT_AUTH_FAILED, NULL, &w.out), FRONT_MORE);
     assert_int_equal(pop3_answer(&w.front, VERDICT_BUSY, NULL, &w.out), FRONT_MORE);
     assert_int_equal(w.front.auth_errors, 1);
@@ -220,7 +170,7 @@ static void test_goodbye(void **state)
 {
     (void)state;
     struct world w;
-    begin(&w, true);
+    begin_front(&w, true);
     pop3_goodbye(&w.out, "Shutting down");
     assert_true(said(&w, "-ERR Shutting down\r\n"));
     end(&w);

@@ -5,12 +5,9 @@
  * capabilities goes on to clients. */
 #include "proto/sieve.h"
 #include "proto/sieve_words.h"
+#include "proto_case.h"
 
-#include <setjmp.h>
-#include <stdarg.h>
-#include <string.h>
-
-#include <cmocka.h>
+static const char *const protocol = "sieve";
 
 /* ---- words ---- */
 
@@ -83,68 +80,13 @@ static void test_strings(void **state)
 
 /* ---- the front ---- */
 
-struct world {
-    struct front front;
-    struct back back;
-    struct creds creds;
-    struct addr client;
-    struct buf in, out;
-};
-
-static void begin(struct world *w, bool plaintext)
-{
-    struct front_setup setup = {
-        .hostname = "mail.example.org",
-        .capabilities = "SIEVE",
-        .mechanisms = 1u << SASL_PLAIN,
-        .starttls = true,
-        .plaintext = plaintext,
-        .max_errors = 20,
-        .max_auth_errors = 2,
-    };
-    struct back_setup none = {0};
-    *w = (struct world){0};
-    creds_init(&w->creds, NULL, 0);
-    front_init(&w->front, &setup, &w->creds);
-    back_init(&w->back, &none);
-    buf_init(&w->in, NULL, 0, PROTO_IN_MAX);
-    buf_init(&w->out, NULL, 0, PROTO_OUT_MAX);
-}
-
-static void end(struct world *w)
-{
-    creds_wipe(&w->creds);
-    front_free(&w->front);
-    back_free(&w->back);
-    buf_free(&w->in);
-    buf_free(&w->out);
-}
-
-static enum front_want hear(struct world *w, const char *text)
-{
-    assert_true(buf_adds(&w->in, text));
-    return sieve_read(&w->front, &w->in, &w->out);
-}
-
-static bool said(struct world *w, const char *text)
-{
-    bool same = str_eq(buf_str(&w->out), str_of(text));
-    buf_clear(&w->out);
-    return same;
-}
-
-static bool is_left(const struct world *w, const char *text)
-{
-    return str_eq(buf_str(&w->in), str_of(text));
-}
-
 static void test_a_login_leaves_the_rest(void **state)
 {
     (void)state;
     struct world w;
-    begin(&w, true);
-    assert_int_equal(hear(&w, "AUTHENTICATE \"PLAIN\" {16+}\r\nAGJvYgBzZWNy"), FRONT_MORE);
-    assert_int_equal(hear(&w, "ZXQ=\r\nLISTSCRIPTS\r\n"), FRONT_LOGIN);
+    begin_front(&w, true);
+    assert_int_equal(client_says(&w, "AUTHENTICATE \"PLAIN\" {16+}\r\nAGJvYgBzZWNy"), FRONT_MORE);
+    assert_int_equal(client_says(&w, "ZXQ=\r\nLISTSCRIPTS\r\n"), FRONT_LOGIN);
     assert_true(said(&w, ""));
     assert_true(is_left(&w, "LISTSCRIPTS\r\n"));
     assert_string_equal(w.creds.login, "bob");
@@ -156,10 +98,10 @@ static void test_refused_for_want_of_tls(void **state)
 {
     (void)state;
     struct world w;
-    begin(&w, false);
-    assert_int_equal(hear(&w, "AUTHENTICATE \"PLAIN\"\r\nNOOP\r\n"), FRONT_REFUSED);
+    begin_front(&w, false);
+    assert_int_equal(client_says(&w, "AUTHENTICATE \"PLAIN\"\r\nNOOP\r\n"), FRONT_REFUSED);
     assert_string_equal(w.front.reason, "plaintext login not allowed");
-    assert_int_equal(sieve_read(&w.front, &w.in, &w.out), FRONT_MORE);
+    assert_int_equal(client_says(&w, ""), FRONT_MORE);
     assert_true(said(&w, "NO (ENCRYPT-NEEDED) \"Start TLS first\"\r\nOK \"Done\"\r\n"));
     end(&w);
 }
@@ -175,8 +117,8 @@ static void test_reasons(void **state)
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         struct world w;
-        begin(&w, true);
-        assert_int_equal(hear(&w, cases[i].said), FRONT_CLOSE);
+        begin_front(&w, true);
+        assert_int_equal(client_says(&w, cases[i].said), FRONT_CLOSE);
         assert_string_equal(w.front.reason, cases[i].reason);
         end(&w);
     }
@@ -186,8 +128,8 @@ static void test_a_command_behind_starttls_is_left(void **state)
 {
     (void)state;
     struct world w;
-    begin(&w, true);
-    assert_int_equal(hear(&w, "STARTTLS\r\nNOOP\r\n"), FRONT_STARTTLS);
+    begin_front(&w, true);
+    assert_int_equal(client_says(&w, "STARTTLS\r\nNOOP\r\n"), FRONT_STARTTLS);
     assert_true(is_left(&w, "NOOP\r\n"));
     end(&w);
 }
@@ -198,9 +140,9 @@ static void test_answers_have_a_bound(void **state)
     (void)state;
     struct world w;
     enum front_want want = FRONT_MORE;
-    begin(&w, true);
+    begin_front(&w, true);
     for (unsigned i = 0; i < 10000 && want == FRONT_MORE; i++)
-        want = hear(&w, "CAPABILITY\r\n");
+        want = client_says(&w, "CAPABILITY\r\n");
     assert_int_equal(want, FRONT_CLOSE);
     assert_string_equal(w.front.reason, "answers are not taken");
     end(&w);
@@ -208,18 +150,12 @@ static void test_answers_have_a_bound(void **state)
 
 /* ---- the back ---- */
 
-static enum back_want node_says(struct world *w, const char *text)
-{
-    assert_true(buf_adds(&w->in, text));
-    return sieve_back_read(&w->back, &w->in, &w->out);
-}
-
 /* The extensions of SIEVE come apart, so that the ones that all nodes have can be told. */
 static void test_check(void **state)
 {
     (void)state;
     struct world w;
-    begin(&w, true);
+    begin_back(&w, NULL);
     assert_int_equal(node_says(&w,
                                "\"IMPLEMENTATION\" \"a, b\"\r\n\"SIEVE\" \"fileinto reject\"\r\n"
                                "\"NOTIFY\" \"\"\r\n\"MAXREDIRECTS\" \"5\"\r\n\"STARTTLS\"\r\n"),
@@ -266,10 +202,7 @@ static void test_faults_of_a_node(void **state)
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         struct world w;
-        begin(&w, true);
-        creds_set(&w.creds, str_of("bob"), str_of("secret"));
-        w.back.setup.creds = &w.creds;
-        w.back.setup.client = &w.client;
+        begin_back(&w, "secret");
         assert_int_equal(node_says(&w, cases[i].said), BACK_FAILED);
         assert_string_equal(w.back.error, cases[i].error);
         end(&w);
