@@ -80,7 +80,9 @@ bool buf_add(struct buf *b, const void *bytes, size_t n)
 {
     if (n == 0)
         return !b->full;
-    char *room = n <= UINT32_MAX ? buf_room(b, (uint32_t)n) : NULL;
+    char *room = b->data + b->end;
+    if (b->full || n > b->cap - b->end)
+        room = n <= UINT32_MAX ? buf_room(b, (uint32_t)n) : NULL;
     if (!room) {
         b->full = true;
         return false;

@@ -76,9 +76,25 @@ bool str_number(struct str a, uint64_t max, uint64_t *value)
     return true;
 }
 
+/* Eight bytes at a time: a top bit of `below` is 1 where a byte is below SP, one of `del` where it
+ * is DEL (or only behind such a byte, which is enough here). */
+static bool has_control_8(const char *p)
+{
+    const uint64_t ones = UINT64_C(0x0101010101010101);
+    uint64_t bytes;
+    memcpy(&bytes, p, sizeof bytes);
+    uint64_t other = bytes ^ 0x7f * ones;
+    uint64_t below = (bytes - ' ' * ones) & ~bytes, del = (other - ones) & ~other;
+    return (below | del) & 0x80 * ones;
+}
+
 bool str_has_control(struct str a)
 {
-    for (size_t i = 0; i < a.n; i++)
+    size_t i = 0;
+    for (; i + 8 <= a.n; i += 8)
+        if (has_control_8(a.p + i))
+            return true;
+    for (; i < a.n; i++)
         if ((unsigned char)a.p[i] < ' ' || a.p[i] == 0x7f)
             return true;
     return false;

@@ -30,7 +30,8 @@ void mail_say(struct mail *m, struct str text)
 
 static void say_line(struct mail *m, const char *text)
 {
-    buf_addf(&m->out, "%s\r\n", text);
+    buf_adds(&m->out, text);
+    buf_adds(&m->out, "\r\n");
 }
 
 static void flush(struct mail *m)

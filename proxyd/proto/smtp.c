@@ -10,13 +10,13 @@
 
 /* ---- what a client says ---- */
 
-static const char *const verbs[SMTP_UNKNOWN] = {
-    [SMTP_AUTH] = "AUTH",         [SMTP_BDAT] = "BDAT",       [SMTP_DATA] = "DATA",
-    [SMTP_EHLO] = "EHLO",         [SMTP_ETRN] = "ETRN",       [SMTP_EXPN] = "EXPN",
-    [SMTP_HELO] = "HELO",         [SMTP_HELP] = "HELP",       [SMTP_MAIL] = "MAIL",
-    [SMTP_NOOP] = "NOOP",         [SMTP_QUIT] = "QUIT",       [SMTP_RCPT] = "RCPT",
-    [SMTP_LHLO] = "LHLO",         [SMTP_RSET] = "RSET",       [SMTP_VRFY] = "VRFY",
-    [SMTP_STARTTLS] = "STARTTLS", [SMTP_XCLIENT] = "XCLIENT",
+static const struct str verbs[SMTP_UNKNOWN] = {
+    [SMTP_AUTH] = STR("AUTH"),         [SMTP_BDAT] = STR("BDAT"),       [SMTP_DATA] = STR("DATA"),
+    [SMTP_EHLO] = STR("EHLO"),         [SMTP_ETRN] = STR("ETRN"),       [SMTP_EXPN] = STR("EXPN"),
+    [SMTP_HELO] = STR("HELO"),         [SMTP_HELP] = STR("HELP"),       [SMTP_MAIL] = STR("MAIL"),
+    [SMTP_NOOP] = STR("NOOP"),         [SMTP_QUIT] = STR("QUIT"),       [SMTP_RCPT] = STR("RCPT"),
+    [SMTP_LHLO] = STR("LHLO"),         [SMTP_RSET] = STR("RSET"),       [SMTP_VRFY] = STR("VRFY"),
+    [SMTP_STARTTLS] = STR("STARTTLS"), [SMTP_XCLIENT] = STR("XCLIENT"),
 };
 
 static struct str trim(struct str s)
@@ -33,7 +33,7 @@ enum smtp_verb smtp_command(struct str line, struct str *args)
     enum smtp_verb verb = 0;
     struct str word = str_word(&line);
     *args = trim(line);
-    while (verb < SMTP_UNKNOWN && !str_is(word, verbs[verb]))
+    while (verb < SMTP_UNKNOWN && !str_eq_nocase(word, verbs[verb]))
         verb++;
     return verb;
 }
@@ -68,6 +68,8 @@ bool smtp_reply(struct str line, struct smtp_reply *r)
 
 bool smtp_has_control(struct str line)
 {
+    if (!str_has_control(line))
+        return false;
     for (size_t i = 0; i < line.n; i++)
         if (((unsigned char)line.p[i] < ' ' && line.p[i] != '\t') || line.p[i] == 0x7f)
             return true;

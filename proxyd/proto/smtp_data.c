@@ -18,16 +18,27 @@ enum { GROUP = 64 }; /* bytes: the bits of a mask */
 
 /* Bit I stands for the byte I of a group. */
 struct masks {
-    uint64_t cr, lf, nul, dot;
+    uint64_t cr, lf, nul;
 };
 
 #ifdef __SSE2__
 
+static inline __m128i load(const char *p)
+{
+    return _mm_loadu_si128((const __m128i *)(const void *)p);
+}
+
 /* 16 bytes at P: those that are C. */
 static inline uint64_t equal(const char *p, char c)
 {
-    __m128i bytes = _mm_loadu_si128((const __m128i *)(const void *)p);
-    return (unsigned)_mm_movemask_epi8(_mm_cmpeq_epi8(bytes, _mm_set1_epi8(c)));
+    return (unsigned)_mm_movemask_epi8(_mm_cmpeq_epi8(load(p), _mm_set1_epi8(c)));
+}
+
+static inline bool has_nul(const char *p)
+{
+    __m128i least =
+        _mm_min_epu8(_mm_min_epu8(load(p), load(p + 16)), _mm_min_epu8(load(p + 32), load(p + 48)));
+    return _mm_movemask_epi8(_mm_cmpeq_epi8(least, _mm_setzero_si128()));
 }
 
 #else
@@ -50,6 +61,11 @@ static inline uint64_t equal(const char *p, char c)
     return equal_8(p, c) | equal_8(p + 8, c) << 8;
 }
 
+static inline bool has_nul(const char *p)
+{
+    return memchr(p, 0, GROUP);
+}
+
 #endif
 
 static inline uint64_t mask(const char *p, char c)
@@ -59,7 +75,7 @@ static inline uint64_t mask(const char *p, char c)
 
 static inline struct masks masks_of(const char *p)
 {
-    return (struct masks){mask(p, '\r'), mask(p, '\n'), mask(p, 0), mask(p, '.')};
+    return (struct masks){mask(p, '\r'), mask(p, '\n'), has_nul(p) ? mask(p, 0) : 0};
 }
 
 /* The first N bits (N <= GROUP). */
@@ -104,10 +120,12 @@ static enum dot judge_dot(struct str from_dot)
 static size_t scan_group(struct smtp_data *d, const struct masks *m, size_t n, struct str bytes)
 {
     uint64_t ends = (m->cr << 1 | d->cr) & m->lf & low(n), starts = ends << 1 | d->start;
-    uint64_t dots = d->mode == SMTP_DATA_DOTS ? starts & m->dot & low(n) : 0;
+    uint64_t lines = d->mode == SMTP_DATA_DOTS ? starts & low(n) : 0;
     size_t taken = n;
-    for (; dots && taken == n; dots &= dots - 1) {
-        size_t at = (size_t)__builtin_ctzll(dots);
+    for (; lines && taken == n; lines &= lines - 1) {
+        size_t at = (size_t)__builtin_ctzll(lines);
+        if (bytes.p[at] != '.')
+            continue;
         enum dot dot = judge_dot((struct str){bytes.p + at, bytes.n - at});
         d->ended = dot == DOT_END;
         if (dot == DOT_STUFFED)

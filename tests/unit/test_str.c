@@ -75,6 +75,14 @@ static void test_control(void **state)
     assert_true(str_has_control(str_of("a\x7f")));
     assert_true(str_has_control(str_of("\x1f")));
     assert_true(str_has_control(str_of("a\n")));
+    for (unsigned c = 0; c < 256; c++)
+        for (size_t at = 0; at < 19; at++) {
+            char text[19];
+            memset(text, at % 2 ? 0x80 : ' ', sizeof text);
+            text[at] = (char)c;
+            assert_int_equal(str_has_control((struct str){text, sizeof text}),
+                             c < ' ' || c == 0x7f);
+        }
 }
 
 static void test_lower(void **state)
