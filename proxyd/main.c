@@ -338,7 +338,7 @@ static void handed_over(pid_t pid)
     notify_stop();
     listen_set_own_files(proxyd.set, false);
     control_socket_hand_over(control_socket());
-    control_serve(proxyd.config, NULL);
+    control_serve(proxyd.config, control_socket_open_aside(proxyd.config));
     admin_hand_over();
     leave(ENDING_HANDED_OVER);
 }

@@ -6,6 +6,7 @@
 #include "base/mem.h"
 #include "base/socket_file.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <grp.h>
 #include <libgen.h>
@@ -15,7 +16,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { BACKLOG = 16 };
+enum { BACKLOG = 16, ASIDE_MAX = 64 };
 
 struct control_socket {
     char *path, *group; /* as in the configuration */
@@ -89,14 +90,23 @@ static int make_file(struct control_socket *s, const struct config *config)
     return take_file(s);
 }
 
+/* Takes over PATH. */
+static struct control_socket *new_socket(const struct config *config, char *path, int fd)
+{
+    const char *group = config->global.control_group;
+    struct control_socket *s = xcalloc(1, sizeof *s);
+    s->path = path;
+    s->group = group ? xstrdup(group) : NULL;
+    s->fd = fd;
+    return s;
+}
+
 struct control_socket *control_socket_open(const struct config *config, int inherited,
                                            struct problems *problems)
 {
     struct place place = config->global.control_socket_place;
-    struct control_socket *s = xcalloc(1, sizeof *s);
-    s->path = xstrdup(config->global.control_socket);
-    s->group = config->global.control_group ? xstrdup(config->global.control_group) : NULL;
-    s->fd = inherited;
+    struct control_socket *s =
+        new_socket(config, xstrdup(config->global.control_socket), inherited);
     int error = inherited >= 0 ? take_file(s) : make_file(s, config);
     if (!error)
         error = set_owner(config, s->path);
@@ -107,6 +117,62 @@ struct control_socket *control_socket_open(const struct config *config, int inhe
                                    error == EADDRINUSE ? "another process does" : strerror(error));
     if (inherited >= 0)
         control_socket_hand_over(s);
+    control_socket_close(s);
+    return NULL;
+}
+
+/* Whether the file NAME is what a process beside the socket BASE has for its own. */
+static bool is_aside(const char *name, const char *base)
+{
+    size_t n = strlen(base);
+    return strncmp(name, base, n) == 0 && name[n] == '.' && name[n + 1] &&
+           name[n + 1 + strspn(name + n + 1, "0123456789")] == 0;
+}
+
+struct names control_socket_find_aside(const char *path)
+{
+    char *copy = xstrdup(path), *other = xstrdup(path);
+    const char *folder = dirname(copy), *base = basename(other);
+    struct names found = {0};
+    DIR *dir = opendir(folder);
+    for (struct dirent *entry; dir && found.count < ASIDE_MAX && (entry = readdir(dir)) != NULL;)
+        if (is_aside(entry->d_name, base)) {
+            char *name = xasprintf("%s/%s", folder, entry->d_name);
+            names_add(&found, name);
+            free(name);
+        }
+    if (dir)
+        closedir(dir);
+    free(copy);
+    free(other);
+    return found;
+}
+
+static void remove_stale_aside(const char *path)
+{
+    struct names found = control_socket_find_aside(path);
+    for (size_t i = 0; i < found.count; i++) {
+        struct addr addr = {.un.sun_family = AF_UNIX, .len = sizeof addr.un};
+        strncpy(addr.un.sun_path, found.list[i], sizeof addr.un.sun_path - 1);
+        socket_file_remove_stale(&addr);
+    }
+    names_free(&found);
+}
+
+struct control_socket *control_socket_open_aside(const struct config *config)
+{
+    const char *path = config->global.control_socket;
+    char *own = xasprintf("%s.%d", path, (int)getpid());
+    struct control_socket *s = new_socket(config, own, -1);
+    remove_stale_aside(path);
+    bool fits = strlen(own) < sizeof((struct sockaddr_un *)NULL)->sun_path;
+    int error = fits ? make_file(s, config) : ENAMETOOLONG;
+    if (!error)
+        error = set_owner(config, own);
+    if (!error)
+        return s;
+    log_message(LOG_LEVEL_WARNING, "control", "proxyctl will not see what is left here: %s: %s",
+                own, strerror(error));
     control_socket_close(s);
     return NULL;
 }

@@ -6,6 +6,7 @@
 #ifndef ADMIN_CONTROL_SOCKET_H
 #define ADMIN_CONTROL_SOCKET_H
 
+#include "base/names.h"
 #include "config.h"
 
 struct control_socket;
@@ -16,6 +17,15 @@ struct control_socket;
  * default. */
 struct control_socket *control_socket_open(const struct config *config, int inherited,
                                            struct problems *problems);
+
+/* Binds and listens on "PATH.PID", PATH being CONFIG's control_socket: for a process of which a
+ * successor has PATH now. What dead processes have left of that kind is removed. NULL where it
+ * cannot be, which is logged. */
+struct control_socket *control_socket_open_aside(const struct config *config);
+
+/* The files of that kind beside PATH, whether somebody listens there or not; not too many of them.
+ */
+struct names control_socket_find_aside(const char *path);
 
 /* Whether S (or NULL) is at the path that CONFIG asks for, and for the same group. */
 bool control_socket_is_at(const struct control_socket *s, const struct config *config);

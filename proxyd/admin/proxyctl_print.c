@@ -140,8 +140,27 @@ static void put_section(const json_t *status, const char *key, const struct colu
     put_table(columns, rows);
 }
 
+static json_int_t number_of(const json_t *object, const char *key)
+{
+    return json_integer_value(json_object_get(object, key));
+}
+
+/* Of a process that runs, or of one that has been replaced. */
+static void put_process(const json_t *status, const char *how)
+{
+    char *age = time_text(json_number_value(json_object_get(status, "seconds")));
+    text_say(stdout,
+             "proxyd %s, process %" JSON_INTEGER_FORMAT ", %s %s: %" JSON_INTEGER_FORMAT
+             " workers, %" JSON_INTEGER_FORMAT " sessions",
+             json_string_value(json_object_get(status, "version")), number_of(status, "pid"), how,
+             age, number_of(status, "workers"), number_of(status, "sessions"));
+    free(age);
+}
+
 static void put_status(const json_t *status)
 {
+    size_t i;
+    json_t *before;
     static const struct column services[] = {
         {"SERVICE", "service", CELL_TEXT},        {"SESSIONS", "sessions", CELL_NUMBER},
         {"CONNECTIONS", "accepted", CELL_NUMBER}, {"LOGINS", "ok", CELL_NUMBER},
@@ -171,15 +190,9 @@ static void put_status(const json_t *status)
         {"ADDRESS", "address", CELL_TEXT}, {"LEVEL", "level", CELL_TEXT},
         {"REFUSED", "count", CELL_NUMBER}, {"FOR", "seconds", CELL_TIME},
         {"REASON", "reason", CELL_TEXT},   {0}};
-    char *age = time_text(json_number_value(json_object_get(status, "seconds")));
-    text_say(stdout,
-             "proxyd %s, process %" JSON_INTEGER_FORMAT ", up %s: %" JSON_INTEGER_FORMAT
-             " workers, %" JSON_INTEGER_FORMAT " sessions",
-             json_string_value(json_object_get(status, "version")),
-             json_integer_value(json_object_get(status, "pid")), age,
-             json_integer_value(json_object_get(status, "workers")),
-             json_integer_value(json_object_get(status, "sessions")));
-    free(age);
+    put_process(status, "up");
+    json_array_foreach(json_object_get(status, "replaced"), i, before)
+        put_process(before, "replaced, up");
     lift(json_object_get(status, "services"), "connections", "accepted", "accepted");
     lift(json_object_get(status, "services"), "logins", "ok", "ok");
     lift(json_object_get(status, "services"), "logins", "failed", "failed");
@@ -216,11 +229,6 @@ static void put_problems(FILE *out, const json_t *object)
     json_t *line;
     json_array_foreach(json_object_get(object, "problems"), i, line)
         text_say(out, "%s", json_string_value(line));
-}
-
-static json_int_t number_of(const json_t *object, const char *key)
-{
-    return json_integer_value(json_object_get(object, key));
 }
 
 static void put_answer(const struct proxyctl_print *p, const json_t *object)

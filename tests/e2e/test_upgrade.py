@@ -8,6 +8,7 @@ import shutil
 import signal
 import socket
 import ssl
+import stat
 import subprocess
 import sys
 import threading
@@ -292,6 +293,42 @@ class Upgrade(Base):
             self.assertEqual((told['drained'], told['held']), (['node1'], ['bob@example.org']))
         p.order('release', 'bob@example.org')
         p.order('undrain', 'node1')
+
+    def test_proxyctl_sees_the_sessions_of_the_process_before(self):
+        node = self.node()
+        users = f'bob@example.org {node.address}\nann@example.org {node.address}\neve@example.org {node.address}'
+        p = self.upgrading(users, global_={'shutdown_grace': '60s'})
+        old = {login: self.login(p, node, login=f'{login}@example.org') for login in ('bob', 'ann', 'eve')}
+        stale = pathlib.Path(f'{p.control}.1')  # of a process that was killed
+        with socket.socket(socket.AF_UNIX) as sock:
+            sock.bind(str(stale))
+        before = p.upgrade()
+        new = self.login(p, node)
+        aside = pathlib.Path(f'{p.control}.{before.pid}')
+        self.assertEqual(stat.S_IMODE(aside.stat().st_mode), 0o600)
+        self.assertFalse(stale.exists())
+        told = p.ask('sessions')['sessions']
+        self.assertEqual(sorted((s['login'], s.get('replaced', False)) for s in told), [
+            ('ann@example.org', True), ('bob@example.org', False), ('bob@example.org', True), ('eve@example.org', True)])
+        status = p.ask('status')
+        self.assertEqual((status['sessions'], [(s['pid'], s['sessions']) for s in status['replaced']]),
+                         (1, [(before.pid, 3)]))
+        self.assertIn(f'process {before.pid}, replaced, up', p.order('status'))
+        self.assertIn('ann@example.org', p.order('sessions'))
+        self.assertEqual(p.ask('kick', '--user', 'bob@example.org')['kicked'], 2)
+        old['bob'][0].expect('* BYE ...')
+        new[0].expect('* BYE ...')
+        self.assertEqual(p.ask('kick', '--user', 'ann@example.org')['kicked'], 1)  # the newest process has nobody
+        old['ann'][0].expect('* BYE ...')
+        p.order('kick', '--user', 'nobody@example.org', status=1)
+        p.order('hold', 'eve@example.org')
+        old['eve'][0].expect('* BYE ...')
+        for client, wire in [*old.values(), new]:
+            client.close()
+            wire.close()
+        p.end_old()
+        self.assertFalse(aside.exists())
+        self.assertNotIn('replaced', p.ask('status'))
 
     def test_told_to_end_meanwhile(self):
         p = self.upgrading()
