@@ -18,7 +18,8 @@ extern const struct option options[];
 void options_complete(const struct option *rows, struct yaml_node *mapping);
 
 /* Reads MAPPING into the struct at BASE, all zero. What is wrong goes to PROBLEMS; the struct can
- * be freed in any case. */
+ * be freed in any case. An option of IMAP services that other protocols have no use for is no more
+ * than a warning there. */
 void options_read(const struct option *rows, struct yaml_node *mapping, void *base,
                   struct problems *problems);
 

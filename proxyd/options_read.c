@@ -6,6 +6,7 @@
 
 #include "base/mem.h"
 #include "base/str.h"
+#include "proto/proto.h"
 
 #include <assert.h>
 #include <stdlib.h>
@@ -180,12 +181,24 @@ static const struct option *find(const struct option *rows, const char *key, uns
     return NULL;
 }
 
+/* What services where one logs in have may stand in all: some say the same in each. */
+static bool is_common(const struct option *rows, const char *key)
+{
+    struct option_near near = option_near_to(key);
+    return find(rows, key, 1u << ENGINE_SESSION, &near);
+}
+
 static void refuse_unknown(const struct option *rows, const struct yaml_node *mapping,
                            struct problems *problems)
 {
     for (const struct yaml_node *child = mapping->first; child; child = child->next) {
         struct option_near near = option_near_to(child->key);
-        if (!find(rows, child->key, mapping->engines, &near))
+        if (find(rows, child->key, mapping->engines, &near))
+            continue;
+        if (is_common(rows, child->key))
+            problem_warning(problems, child->place, "'%s' is not used by services of this protocol",
+                            child->key);
+        else
             problem_error(problems, child->place, "unknown key '%.80s'" OPTION_NEAR_FORMAT,
                           child->key, OPTION_NEAR(near));
     }

@@ -73,9 +73,9 @@ static void has_keys_of_its_own(void **state)
     (void)state;
     refused(SERVICE("mechanisms: [plain], backend: {login: master, max_connections: 3, "
                     "max_request: 1}"),
-            "t.yaml:6:5: error: unknown key 'mechanisms'\n"
-            "t.yaml:6:36: error: unknown key 'login'\n"
-            "t.yaml:6:51: error: unknown key 'max_connections'\n"
+            "t.yaml:6:5: warning: 'mechanisms' is not used by services of this protocol\n"
+            "t.yaml:6:36: warning: 'login' is not used by services of this protocol\n"
+            "t.yaml:6:51: warning: 'max_connections' is not used by services of this protocol\n"
             "t.yaml:6:71: error: unknown key 'max_request'; did you mean 'max_requests'?\n");
     refused(MAPS "services: {imap: {maps: [local], plaintext_auth: always, listeners: [{address: "
                  "127.0.0.1:2143}],\n  start: /, backend: {max_requests: 3}}}\n",
@@ -84,7 +84,7 @@ static void has_keys_of_its_own(void **state)
     /* Nor by another name. */
     refused(MAPS "services: {post: {protocol: webmail, maps: [local], listeners: [{address: "
                  "127.0.0.1:2080}],\n  session: {keys: " KEY "}, max_errors: 3}}\n",
-            "t.yaml:3:86: error: unknown key 'max_errors'\n");
+            "t.yaml:3:86: warning: 'max_errors' is not used by services of this protocol\n");
 }
 
 static void refuses_values(void **state)
