@@ -180,9 +180,14 @@ void *pool_get(struct pool *pool)
 
 void pool_put(struct pool *pool, void *block)
 {
+    pool_put_clean(pool, block, pool->block);
+}
+
+void pool_put_clean(struct pool *pool, void *block, size_t size)
+{
     struct chunk *c = (struct chunk *)((uintptr_t)block & ~(uintptr_t)(CHUNK - 1));
     assert(c->used > 0);
-    mem_wipe(block, pool->block);
+    mem_wipe(block, size);
     memcpy(block, &c->free, sizeof c->free);
     c->free = block;
     if (c->used-- == c->count)

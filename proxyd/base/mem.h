@@ -47,8 +47,10 @@ void pool_init(struct pool *pool, size_t size);
 /* A zeroed block. */
 void *pool_get(struct pool *pool);
 
-/* Wipes BLOCK, which came from POOL, and takes it back. */
+/* Wipes BLOCK, which came from POOL, and takes it back; or only its first SIZE bytes, the others
+ * being zero again. */
 void pool_put(struct pool *pool, void *block);
+void pool_put_clean(struct pool *pool, void *block, size_t size);
 
 /* Gives the kept chunks back. Every block must have been returned. */
 void pool_free(struct pool *pool);

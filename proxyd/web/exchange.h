@@ -97,6 +97,7 @@ struct exchange {
     char *rest;          /* of our own answer: what has not been written yet; owned */
     size_t rest_at, rest_size;
     struct web_result result;
+    /* storage of `line`, `head` and `out`, which leave it wiped */
     char line_space[128], head_space[2560], out_space[2560];
 };
 

@@ -3,6 +3,8 @@
  * Heads written anew: see http_forward.h. */
 #include "web/http_forward.h"
 
+#include "base/mem.h"
+
 enum { EXTRA = 1024 }; /* bytes of a head that are neither the peer's nor the caller's, at most */
 
 /* Where a head is being written: memory that was reserved for all of it. */
@@ -44,6 +46,8 @@ static bool end(struct buf *buf, const struct out *out)
 {
     if (!out->full)
         buf_added(buf, (uint32_t)(out->p - out->start));
+    else if (out->p)
+        mem_wipe(out->start, (size_t)(out->p - out->start));
     return !out->full;
 }
 
@@ -55,11 +59,13 @@ static void add_field(struct out *out, struct str name, struct str value)
     ADD(out, "\r\n");
 }
 
-static void add_text(struct out *out, const char *name, const char *value)
-{
-    if (value)
-        add_field(out, str_of(name), str_of(value));
-}
+/* The field that LITERAL is the beginning of ("Name: "). */
+#define ADD_FIELD(out, literal, value)                                                             \
+    do {                                                                                           \
+        ADD(out, literal);                                                                         \
+        add(out, value);                                                                           \
+        ADD(out, "\r\n");                                                                          \
+    } while (0)
 
 static void add_number(struct out *out, uint64_t n)
 {
@@ -148,11 +154,9 @@ static void add_forwarded(struct out *out, const struct http_head *h,
     if (setup->trusted)
         add_before(out, h, HTTP_FIELD_X_FORWARDED_FOR);
     add(out, client);
-    ADD(out, "\r\nX-Forwarded-Proto: ");
-    add(out, proto);
-    ADD(out, "\r\n");
+    ADD_FIELD(out, "\r\nX-Forwarded-Proto: ", proto);
     if (host.n)
-        add_field(out, str_of("X-Forwarded-Host"), host);
+        ADD_FIELD(out, "X-Forwarded-Host: ", host);
     *outside = (struct http_outside){{out->p - host.n - 2, host.n}, str_is(proto, "https")};
     ADD(out, "Forwarded: ");
     if (setup->trusted)
@@ -213,19 +217,19 @@ bool http_forward_request(struct buf *buf, const struct http_head *h,
     ADD(out, " ");
     add(out, h->target);
     ADD(out, " HTTP/1.1\r\n");
-    add_field(out, str_of("Host"), h->host.n ? h->host : str_of(setup->host));
+    ADD_FIELD(out, "Host: ", h->host.n ? h->host : str_of(setup->host));
     for (size_t i = 0; i < h->field_count; i++)
         if (!h->fields[i].nominated)
             add_request_field(out, &h->fields[i], setup);
     add_forwarded(out, h, setup, outside);
-    add_text(out, "X-Request-ID", setup->id);
-    add_text(out, "X-Webmail-Template", setup->template_name);
-    add_text(out, "X-Webmail-Device", setup->device);
-    if (h->upgrade.n) {
-        ADD(out, "Connection: Upgrade\r\nUpgrade: ");
-        add(out, h->upgrade);
-        ADD(out, "\r\n");
-    }
+    if (setup->id)
+        ADD_FIELD(out, "X-Request-ID: ", str_of(setup->id));
+    if (setup->template_name)
+        ADD_FIELD(out, "X-Webmail-Template: ", str_of(setup->template_name));
+    if (setup->device)
+        ADD_FIELD(out, "X-Webmail-Device: ", str_of(setup->device));
+    if (h->upgrade.n)
+        ADD_FIELD(out, "Connection: Upgrade\r\nUpgrade: ", h->upgrade);
     if (h->framing == HTTP_COUNTED)
         add_length(out, h->length);
     else if (h->framing == HTTP_CHUNKED)
@@ -363,19 +367,17 @@ bool http_forward_answer(struct buf *buf, const struct http_head *h,
     for (size_t i = 0; i < h->field_count; i++)
         if (!h->fields[i].nominated)
             add_answer_field(out, &h->fields[i], setup);
-    add(out, setup->fields);
+    if (h->status >= 200)
+        add(out, setup->fields);
     if (setup->framing == HTTP_CHUNKED)
         ADD(out, "Transfer-Encoding: chunked\r\n");
     else if (setup->framing != HTTP_UNTIL_CLOSE && h->has_length && h->status >= 200 &&
              h->status != 204)
         add_length(out, h->length);
-    if (h->status == 101) {
-        ADD(out, "Connection: Upgrade\r\nUpgrade: ");
-        add(out, h->upgrade);
-        ADD(out, "\r\n");
-    } else if (h->status >= 200) {
+    if (h->status == 101)
+        ADD_FIELD(out, "Connection: Upgrade\r\nUpgrade: ", h->upgrade);
+    else if (h->status >= 200)
         add_connection(out, setup->old, setup->keep);
-    }
     ADD(out, "\r\n");
     return end(buf, out);
 }
@@ -386,6 +388,7 @@ bool http_forward_trailers(struct buf *buf, struct str section)
 {
     struct http_head h;
     h.field_count = 0;
+    h.kinds = 0;
     h.method = h.target = h.host = h.reason = (struct str){NULL, 0};
     if (section.n && !http_head_trailers(&h, section))
         return false;
@@ -405,7 +408,7 @@ bool http_forward_own(struct buf *buf, unsigned status, struct str fields, size_
     char *p = buf_room(buf, (uint32_t)n);
     struct out space = {p, p, p ? p + n : p, p == NULL}, *out = &space;
     add_status(out, status, str_of(http_status_words(status)));
-    add_text(out, "Date", date);
+    ADD_FIELD(out, "Date: ", str_of(date));
     add(out, fields);
     if (status >= 200 && status != 204 && status != 304)
         add_length(out, length);

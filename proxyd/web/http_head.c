@@ -6,6 +6,8 @@
 
 #include <llhttp.h>
 
+enum { HOST_MAX = 260 }; /* bytes of a Host, its port among them */
+
 /* What may stand in a token (RFC 9110, 5.6.2). */
 static const bool token_chars[256] = {
     ['!'] = 1, ['#'] = 1, ['$'] = 1, ['%'] = 1, ['&'] = 1, ['\''] = 1, ['*'] = 1, ['+'] = 1,
@@ -43,6 +45,7 @@ static const struct {
     {STR("expect"), HTTP_FIELD_EXPECT},
     {STR("upgrade"), HTTP_FIELD_UPGRADE},
     {STR("location"), HTTP_FIELD_LOCATION},
+    {STR("client-ip"), HTTP_FIELD_X_FORWARDED}, /* applications take it for X-Forwarded-For */
     {STR("forwarded"), HTTP_FIELD_FORWARDED},
     {STR("x-real-ip"), HTTP_FIELD_X_FORWARDED},
     {STR("connection"), HTTP_FIELD_CONNECTION},
@@ -50,11 +53,14 @@ static const struct {
     {STR("set-cookie"), HTTP_FIELD_SET_COOKIE},
     {STR("user-agent"), HTTP_FIELD_USER_AGENT},
     {STR("remote-user"), HTTP_FIELD_X_FORWARDED},
+    {STR("x-client-ip"), HTTP_FIELD_X_FORWARDED},
+    {STR("x-forwarded"), HTTP_FIELD_X_FORWARDED},
     {STR("content-type"), HTTP_FIELD_CONTENT_TYPE},
     {STR("x-request-id"), HTTP_FIELD_REQUEST_ID},
     {STR("authorization"), HTTP_FIELD_AUTHORIZATION},
     {STR("if-none-match"), HTTP_FIELD_IF_NONE_MATCH},
     {STR("x-remote-user"), HTTP_FIELD_X_FORWARDED},
+    {STR("true-client-ip"), HTTP_FIELD_X_FORWARDED},
     {STR("content-length"), HTTP_FIELD_CONTENT_LENGTH},
     {STR("http2-settings"), HTTP_FIELD_HOP},
     {STR("x-forwarded-for"), HTTP_FIELD_X_FORWARDED_FOR},
@@ -66,11 +72,12 @@ static const struct {
     {STR("x-forwarded-proto"), HTTP_FIELD_X_FORWARDED_PROTO},
     {STR("proxy-authenticate"), HTTP_FIELD_HOP},
     {STR("proxy-authorization"), HTTP_FIELD_HOP},
+    {STR("x-cluster-client-ip"), HTTP_FIELD_X_FORWARDED},
 };
 
 enum { NAME_MAX_LENGTH = 19 };
-static const unsigned char begins[NAME_MAX_LENGTH + 2] = {0,  0,  0,  1,  1,  2,  3,  6,  7,  8, 10,
-                                                          14, 15, 17, 20, 22, 23, 26, 29, 30, 31};
+static const unsigned char begins[NAME_MAX_LENGTH + 2] = {0,  0,  0,  1,  1,  2,  3,  6,  7,  8, 11,
+                                                          15, 18, 20, 23, 26, 27, 30, 33, 34, 36};
 
 /* By the first letters, where the whole name says nothing to us. */
 static const struct {
@@ -82,13 +89,31 @@ static const struct {
     {"x-webobjects-", HTTP_FIELD_X_FORWARDED}, /* SOGo takes a user's name from there */
 };
 
+/* Whether the token NAME is LOW, which is as long and has small letters, digits and hyphens: the
+ * bit that makes letters small is set in the other two anyway. */
+static bool is_named(struct str name, const char *low)
+{
+    static const uint64_t small = 0x2020202020202020;
+    uint64_t a, b;
+    size_t i = 0;
+    for (; i + sizeof a <= name.n; i += sizeof a) {
+        memcpy(&a, name.p + i, sizeof a);
+        memcpy(&b, low + i, sizeof b);
+        if ((a | small) != b)
+            return false;
+    }
+    while (i < name.n && (name.p[i] | 0x20) == low[i])
+        i++;
+    return i == name.n;
+}
+
 static enum http_field_id field_id(struct str name)
 {
     char first = name.p[0] | 0x20;
     size_t at = name.n <= NAME_MAX_LENGTH ? begins[name.n] : 0;
     size_t stop = name.n <= NAME_MAX_LENGTH ? begins[name.n + 1] : 0;
     for (; at < stop; at++)
-        if (names[at].name.p[0] == first && str_eq_nocase(names[at].name, name))
+        if (names[at].name.p[0] == first && is_named(name, names[at].name.p))
             return names[at].id;
     for (size_t i = 0; first == 'x' && i < sizeof families / sizeof *families; i++)
         if (str_starts(name, families[i].prefix))
@@ -98,7 +123,7 @@ static enum http_field_id field_id(struct str name)
 
 const struct http_field *http_head_find(const struct http_head *h, enum http_field_id id)
 {
-    for (size_t i = 0; i < h->field_count; i++)
+    for (size_t i = 0; i < h->field_count && http_head_may_have(h, id); i++)
         if (h->fields[i].id == id)
             return &h->fields[i];
     return NULL;
@@ -157,6 +182,8 @@ static struct str cookie_in(struct str pairs, struct str name)
 struct str http_head_cookie(const struct http_head *h, const char *name)
 {
     struct str value = {NULL, 0};
+    if (!http_head_may_have(h, HTTP_FIELD_COOKIE))
+        return value;
     for (size_t i = 0; i < h->field_count && !value.p; i++)
         if (h->fields[i].id == HTTP_FIELD_COOKIE)
             value = cookie_in(h->fields[i].value, str_of(name));
@@ -196,7 +223,7 @@ struct reading {
     llhttp_t parser;
     struct http_head *head;
     struct str target;
-    bool too_many, bad_name;
+    bool too_many;
 };
 
 static int on_url(llhttp_t *parser, const char *p, size_t n)
@@ -222,11 +249,9 @@ static int on_field(llhttp_t *parser, const char *p, size_t n)
         r->too_many = true;
         return -1;
     }
-    if (!http_is_token(name)) {
-        r->bad_name = true;
-        return -1;
-    }
-    h->fields[h->field_count++] = (struct http_field){.name = name, .id = field_id(name)};
+    if (n == 0)
+        return -1; /* that other letters are none of a token, llhttp sees to */
+    http_head_add(h, field_id(name), name, (struct str){NULL, 0});
     return 0;
 }
 
@@ -260,16 +285,18 @@ static bool parse(struct reading *r, llhttp_type_t type, struct http_head *h, st
                   struct str text)
 {
     h->field_count = 0;
+    h->kinds = 0;
     r->head = h;
-    r->too_many = r->bad_name = false;
+    r->too_many = false;
     llhttp_init(&r->parser, type, &settings);
     r->parser.data = r;
     if (before.n && llhttp_execute(&r->parser, before.p, before.n) != HPE_OK)
         return false;
     if (llhttp_execute(&r->parser, text.p, text.n) != HPE_PAUSED)
         return false;
-    for (size_t i = 0; i < h->field_count; i++)
-        h->fields[i].value = trimmed(h->fields[i].value);
+    for (size_t i = 0; i < h->field_count; i++) /* llhttp leaves out blanks in front only */
+        while (h->fields[i].value.n && is_blank(h->fields[i].value.p[h->fields[i].value.n - 1]))
+            h->fields[i].value.n--;
     return true;
 }
 
@@ -278,7 +305,7 @@ static bool parse(struct reading *r, llhttp_type_t type, struct http_head *h, st
 static size_t count(const struct http_head *h, enum http_field_id id, const struct http_field **f)
 {
     size_t n = 0;
-    for (size_t i = 0; i < h->field_count; i++)
+    for (size_t i = 0; i < h->field_count && http_head_may_have(h, id); i++)
         if (h->fields[i].id == id && n++ == 0)
             *f = &h->fields[i];
     return n;
@@ -295,7 +322,7 @@ static void nominate(struct http_head *h, struct str name)
 static void read_connection(struct http_head *h)
 {
     bool close = false, keep = h->minor == 1, upgrade = false;
-    for (size_t i = 0; i < h->field_count; i++) {
+    for (size_t i = 0; i < h->field_count && http_head_may_have(h, HTTP_FIELD_CONNECTION); i++) {
         if (h->fields[i].id != HTTP_FIELD_CONNECTION)
             continue;
         struct str list = h->fields[i].value;
@@ -356,17 +383,34 @@ static unsigned read_framing(struct http_head *h)
 
 /* ---- requests ---- */
 
+/* What may stand in a name, or between the brackets of an address. */
+static bool is_host_name(struct str text, bool address)
+{
+    for (size_t i = 0; i < text.n; i++) {
+        char c = text.p[i], low = c | 0x20;
+        bool other = c == '.' || (address ? c == ':' : c == '-' || c == '_');
+        if (!(low >= 'a' && low <= 'z') && !(c >= '0' && c <= '9') && !other)
+            return false;
+    }
+    return text.n > 0;
+}
+
 /* host[:port], an IPv6 address in brackets (RFC 9110, 7.2); what a registered name may not have
  * has no meaning that all would agree on. */
 static bool is_host(struct str host)
 {
-    static const char others[] = ".-_:[]";
-    for (size_t i = 0; i < host.n; i++) {
-        char c = host.p[i], low = c | 0x20;
-        if (!(low >= 'a' && low <= 'z') && !(c >= '0' && c <= '9') && (!c || !strchr(others, c)))
-            return false;
-    }
-    return host.n > 0 && host.n <= 260;
+    bool address = host.n && *host.p == '[';
+    const char *end = host.n ? memchr(host.p, address ? ']' : ':', host.n) : NULL;
+    if (host.n > HOST_MAX || (address && !end))
+        return false;
+    size_t n = end ? (size_t)(end - host.p) : host.n;
+    struct str name = {host.p + address, n - address};
+    struct str port = {host.p + n + address, host.n - n - address};
+    uint64_t number;
+    if (port.n &&
+        (*port.p != ':' || !str_number((struct str){port.p + 1, port.n - 1}, UINT16_MAX, &number)))
+        return false;
+    return is_host_name(name, address);
 }
 
 static bool is_visible(struct str target)
@@ -461,6 +505,7 @@ unsigned http_head_request(struct http_head *h, struct str head)
     size_t used;
     h->status = 0;
     h->field_count = 0;
+    h->kinds = 0;
     h->method = h->target = h->host = h->reason = (struct str){NULL, 0};
     if (head.n > 2 && head.p[0] == '\r')
         head = (struct str){head.p + 2, head.n - 2};

@@ -75,9 +75,26 @@ struct http_head {
     uint64_t length;
     bool keep;          /* the connection can be used again, as far as this head says */
     struct str upgrade; /* what it is to be, or is, upgraded to; empty: nothing */
+    uint32_t kinds;     /* which of enum http_field_id there may be: a bit each */
     struct http_field fields[HTTP_FIELDS_MAX];
     size_t field_count;
 };
+
+/* Adds a field of that kind. There has to be room. */
+static inline struct http_field *http_head_add(struct http_head *h, enum http_field_id id,
+                                               struct str name, struct str value)
+{
+    struct http_field *f = &h->fields[h->field_count++];
+    *f = (struct http_field){.name = name, .value = value, .id = id};
+    h->kinds |= (uint32_t)1 << id;
+    return f;
+}
+
+/* Whether H may have a field of that kind. */
+static inline bool http_head_may_have(const struct http_head *h, enum http_field_id id)
+{
+    return h->kinds >> id & 1;
+}
 
 /* Looks for the end of the head at the start of ALL, from *SEEN on, which is kept from call to
  * call and is 0 at first: the head's length with its empty line; 0: not whole yet; -1: there is a

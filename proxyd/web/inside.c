@@ -117,8 +117,7 @@ char *inside_place(const char *target, struct str location)
 static void add(struct http_head *h, enum http_field_id id, const char *name, struct str value)
 {
     if (h->field_count < HTTP_FIELDS_MAX)
-        h->fields[h->field_count++] =
-            (struct http_field){.name = str_of(name), .value = value, .id = id};
+        http_head_add(h, id, str_of(name), value);
 }
 
 void inside_fields(struct buf *fields, const struct web_request *r, const struct web_route *route,

@@ -185,8 +185,7 @@ static void add_field(struct http_head *h, enum http_field_id id, const char *na
                       struct str value)
 {
     if (value.n && h->field_count < FIELDS_MAX)
-        h->fields[h->field_count++] =
-            (struct http_field){.name = str_of(name), .value = value, .id = id};
+        http_head_add(h, id, str_of(name), value);
 }
 
 /* What the browser says that matters to a login. */
@@ -199,7 +198,7 @@ static void add_browser_fields(struct http_head *h, const struct http_head *from
                       f->id == HTTP_FIELD_X_FORWARDED_HOST ||
                       f->id == HTTP_FIELD_X_FORWARDED_PROTO || str_is(f->name, "Accept-Language");
         if (wanted && !f->nominated)
-            h->fields[h->field_count++] = *f;
+            http_head_add(h, f->id, f->name, f->value);
     }
 }
 

@@ -129,7 +129,7 @@ void exchange_free(struct exchange *x)
     free(x->parsed);
     free(x->rest);
     w->exchange = NULL;
-    pool_put(&w->client.worker->exchange_pool, x);
+    pool_put_clean(&w->client.worker->exchange_pool, x, offsetof(struct exchange, line_space));
 }
 
 enum web_state exchange_over(struct exchange *x)

@@ -102,6 +102,12 @@ static void test_names(void **state)
     EXPECT(400, GET HOST "ab\r\n\r\n");
     EXPECT(400, GET HOST "a\xc3\xa4: b\r\n\r\n");
     EXPECT(400, GET HOST "(a): b\r\n\r\n");
+    for (int c = 0; c < 256; c++) {
+        char text[] = GET HOST "a_b: c\r\n\r\n", name[] = {(char)c};
+        text[sizeof(GET HOST "a") - 1] = (char)c;
+        bool good = c == ':' || http_is_token((struct str){name, 1});
+        expect(good ? 0 : 400, text, sizeof text - 1);
+    }
 }
 
 static void test_request_lines(void **state)
@@ -144,6 +150,16 @@ static void test_hosts(void **state)
     EXPECT(400, GET "Host: a b\r\n\r\n");
     EXPECT(400, GET "Host: a/b\r\n\r\n");
     EXPECT(400, GET "Host: u@a\r\n\r\n");
+    EXPECT(400, GET "Host: a:\r\n\r\n");
+    EXPECT(400, GET "Host: a:b\r\n\r\n");
+    EXPECT(400, GET "Host: a:80:80\r\n\r\n");
+    EXPECT(400, GET "Host: a:65536\r\n\r\n");
+    EXPECT(400, GET "Host: :80\r\n\r\n");
+    EXPECT(400, GET "Host: a]\r\n\r\n");
+    EXPECT(400, GET "Host: [::1\r\n\r\n");
+    EXPECT(400, GET "Host: [::1]a\r\n\r\n");
+    EXPECT(400, GET "Host: []\r\n\r\n");
+    EXPECT(400, GET "Host: ::1\r\n\r\n");
     EXPECT(400, "GET http://b.example/ HTTP/1.1\r\n" HOST "\r\n");
     EXPECT(400, "GET http://a.example@b/ HTTP/1.1\r\n" HOST "\r\n");
     EXPECT(400, "GET http:///x HTTP/1.1\r\n" HOST "\r\n");
@@ -269,6 +285,11 @@ static void test_field_names(void **state)
         {"Proxy-Authenticate", HTTP_FIELD_HOP},
         {"Proxy-Authorization", HTTP_FIELD_HOP},
         {"X-Forwarded-Port", HTTP_FIELD_X_FORWARDED},
+        {"Client-IP", HTTP_FIELD_X_FORWARDED},
+        {"X-Client-IP", HTTP_FIELD_X_FORWARDED},
+        {"X-Forwarded", HTTP_FIELD_X_FORWARDED},
+        {"True-Client-IP", HTTP_FIELD_X_FORWARDED},
+        {"X-Cluster-Client-IP", HTTP_FIELD_X_FORWARDED},
         {"X-WebObjects-Remote-User", HTTP_FIELD_X_FORWARDED},
         {"X-Webmail-Device", HTTP_FIELD_OURS},
         {"Accepts", HTTP_FIELD_OTHER},

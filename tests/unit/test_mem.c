@@ -91,6 +91,21 @@ static void test_sizes(void **state)
     }
 }
 
+static void test_blocks_that_are_nearly_clean(void **state)
+{
+    static const char zero[100];
+    struct pool pool;
+    (void)state;
+    pool_init(&pool, sizeof zero);
+    char *a = pool_get(&pool);
+    memset(a, 1, 40);
+    pool_put_clean(&pool, a, 40);
+    assert_ptr_equal(pool_get(&pool), a);
+    assert_memory_equal(a, zero, sizeof zero);
+    pool_put(&pool, a);
+    pool_free(&pool);
+}
+
 static void test_empty_pool(void **state)
 {
     (void)state;
@@ -119,9 +134,9 @@ static void test_texts(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_blocks), cmocka_unit_test(test_churn),
-        cmocka_unit_test(test_sizes),  cmocka_unit_test(test_empty_pool),
-        cmocka_unit_test(test_texts),
+        cmocka_unit_test(test_blocks),     cmocka_unit_test(test_churn),
+        cmocka_unit_test(test_sizes),      cmocka_unit_test(test_blocks_that_are_nearly_clean),
+        cmocka_unit_test(test_empty_pool), cmocka_unit_test(test_texts),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
