@@ -407,10 +407,13 @@ static void catch_signals(void)
 
 /* ---- the program ---- */
 
+/* Those of signals stay: without them one that comes late would kill what has ended well. */
 static void close_handle(uv_handle_t *handle, void *arg)
 {
     (void)arg;
-    if (!uv_is_closing(handle))
+    if (uv_handle_get_type(handle) == UV_SIGNAL)
+        uv_unref(handle);
+    else if (!uv_is_closing(handle))
         uv_close(handle, NULL);
 }
 
@@ -423,7 +426,6 @@ static void clean_up(void)
         uv_run(&proxyd.loop, UV_RUN_ONCE);
     uv_walk(&proxyd.loop, close_handle, NULL);
     uv_run(&proxyd.loop, UV_RUN_DEFAULT);
-    uv_loop_close(&proxyd.loop);
     config_unref(proxyd.config);
     listen_set_unref(proxyd.retiring);
     log_message(LOG_LEVEL_INFO, "stop", "ended");

@@ -293,6 +293,16 @@ class Signals(Case):
         p.signal(signal.SIGTERM)
         self.assertEqual(p.wait_end(), 0)
 
+    def test_it_ends_as_well_when_more_signals_come(self):
+        for number in (signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2) * 5:
+            with self.subTest(number=number):
+                p = self.proxyd()
+                p.signal(signal.SIGTERM)
+                while p.process.poll() is None:
+                    for _ in range(20):
+                        os.kill(p.process.pid, number)  # it is there until poll has seen its end
+                self.assertEqual(p.wait_end(), 0)
+
     @unittest.skipIf(os.getuid(), 'only root has privileges to drop')
     def test_privileges_are_dropped(self):
         p = self.proxyd(global_={'user': 'nobody'})
@@ -393,13 +403,10 @@ class Load(Case):
 
     def test_descriptors_run_out_and_come_back(self):
         p = self.proxyd(under=('prlimit', '--nofile=64'))
-        clients = []
-        while not p.events('listener', level='error'):
-            self.assertLess(len(clients), 64)
-            clients.append(self.connect(p))
-            if len(clients) < 10:
-                clients[-1].expect('* OK ...')
-            threading.Event().wait(0.005)
+        clients = [self.connect(p) for _ in range(64)]
+        for client in clients[:10]:
+            client.expect('* OK ...')
+        p.wait('listener', level='error')
         late = self.connect(p)
         for client in clients:
             client.close()
