@@ -11,6 +11,7 @@ import glob
 import os
 import subprocess
 import sys
+import time
 import unittest
 
 SIDE_BY_SIDE = 4  # the tests mostly wait
@@ -50,8 +51,10 @@ def run_here(name):
 
 
 def run_file(name):
+    begin = time.monotonic()
     done = subprocess.run([sys.executable, __file__, name], stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
                           text=True, errors='backslashreplace')
+    done.stdout += f'# {name} took {time.monotonic() - begin:.0f} s\n'
     if done.returncode and 'not ok -' not in done.stdout:
         done.stdout += f'not ok - {name} ended with {done.returncode}\n'
     print(done.stdout, end='', flush=True)

@@ -272,7 +272,7 @@ class Counting(Admin, Case):
     def test_a_full_queue(self):
         node = self.node()
         p = self.proxyd(f'* {node.address}', **self.with_admin(
-            {'imap': {'backend': {'max_connections': 1, 'queue_size': 1, 'queue_timeout': '500ms'}}}))
+            {'imap': {'backend': {'max_connections': 1, 'queue_size': 1, 'queue_timeout': '4s'}}}))
         self.login(p, node)
         waiting, refused = self.connect(p), self.connect(p)
         waiting.expect('* OK ...')

@@ -226,16 +226,16 @@ class Carry(Case):
                 self.assertFalse(p.has_in_memory(PASSWORD))
 
     def test_idle_timeout(self):
-        client, wire, p = self.carried(idle_timeout='500ms')
+        client, wire, p = self.carried(idle_timeout='2s')
         start = time.monotonic()
         for _ in range(4):  # who talks is not idle
             client.say('x')
             wire.expect('x')
-            threading.Event().wait(0.2)
+            time.sleep(0.6)
         client.expect('* BYE ...')
         client.expect_end()
         wire.expect_end()
-        self.assertGreater(time.monotonic() - start, 1)
+        self.assertGreater(time.monotonic() - start, 3)
         self.assertEqual(p.wait('close')['reason'], 'idle_timeout')
 
     def test_no_word_of_ours_within_a_line_of_the_nodes(self):
@@ -286,12 +286,12 @@ class Carry(Case):
         return client, p
 
     def test_login_timeout(self):
-        p = self.proxyd(imap={'login_timeout': '400ms'}, pop3={'login_timeout': '400ms'})
+        p = self.proxyd(imap={'login_timeout': '2s'}, pop3={'login_timeout': '500ms'})
         client = self.connect(p)
         client.expect('* OK ...')
         for _ in range(3):  # it is absolute
             client.ask('a NOOP', 'a OK ...')
-            threading.Event().wait(0.1)
+            time.sleep(0.3)
         client.expect('* BYE ...')
         client.expect_end()
         client = self.connect(p, 'pop3')

@@ -64,7 +64,7 @@ class Drain(Move):
         self.assertEqual((node['drained'], node['active'], node['queued']), (True, 0, 0))
 
     def test_the_queue_has_its_bounds(self):
-        p = self.two_nodes(imap={'backend': {'queue_timeout': '700ms', 'queue_size': 1}})
+        p = self.two_nodes(imap={'backend': {'queue_timeout': '4s', 'queue_size': 1}})
         p.order('drain', 'node1')
         client = self.waiting(p)
         more = self.connect(p)

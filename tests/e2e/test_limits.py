@@ -10,12 +10,13 @@ import urllib.request
 from case import Case
 from proxyd import PASSWORD, WRONG
 from web_case import Message, WebCase, basic
-from wire import Wire, free_port
+from wire import PATIENCE, Wire, free_port, matches
 
 GREETINGS = {'imap': '* OK ...', 'pop3': '+OK ...', 'submission': '220 ...', 'sieve': '"IMPLEMENTATION"...'}
 REFUSALS = {'imap': '* BYE ...', 'pop3': '-ERR ...', 'submission': '421 4.3.2 ...', 'sieve': 'BYE ...'}
 COUNTS = 'connections', 'connections_per_ip', 'rate', 'rate_per_ip'
 SOON = '1s'  # an interval
+LATE = 2  # seconds that a failed login waits for its answer, at least
 
 
 class Limits(Case):
@@ -39,14 +40,11 @@ class Limits(Case):
         wire.expect_end()
         return line
 
-    def wait_until_let_in(self, p, source='127.0.0.1', seconds=10):
-        """Tries until it is let in; how long that took."""
-        begin = time.monotonic()
-        while time.monotonic() - begin < seconds:
-            if self.come(p, 'imap', source).line().startswith('* OK'):
-                return time.monotonic() - begin
+    def wait_until_let_in(self, p):
+        deadline = time.monotonic() + PATIENCE
+        while not self.come(p).line().startswith('* OK'):
+            self.assertLess(time.monotonic(), deadline, 'nobody was let in any more')
             time.sleep(0.05)
-        self.fail('nobody was let in any more')
 
 
 class EveryLimit(Limits):
@@ -55,11 +53,9 @@ class EveryLimit(Limits):
         for level in 'listener', 'service', 'global':
             for limit in COUNTS:
                 with self.subTest(level=level, limit=limit):
-                    limits = {'limits': {limit: 2, 'interval': SOON}}
-                    listener = {'address': f'127.0.0.1:{free_port()}', **(limits if level == 'listener' else {})}
-                    p = self.proxyd(imap={'listeners': [listener], **(limits if level == 'service' else {})},
-                                    global_={'workers': {'min': 2, 'max': 2}, **(limits if level == 'global' else {})})
-                    p.port['imap'] = int(listener['address'].split(':')[1])
+                    port = free_port()
+                    p = self.proxyd(**self.limited(level, port, {limit: 2, 'interval': '1h'}))
+                    p.port['imap'] = port
                     first, _ = self.welcome(p), self.welcome(p)
                     self.refused(p)
                     name = {'listener': f'imap 127.0.0.1:{p.port["imap"]}', 'service': 'imap', 'global': 'global'}[level]
@@ -70,7 +66,19 @@ class EveryLimit(Limits):
                         self.refused(p, source='127.0.0.2')
                     if limit.startswith('connections'):
                         first.close()
+                    else:
+                        p.reload(**self.limited(level, port, {limit: 2, 'interval': SOON}))
                     self.wait_until_let_in(p)
+
+    @staticmethod
+    def limited(level, port, limits):
+        """Sections in which LEVEL has LIMITS."""
+        def at(where):
+            return {'limits': limits} if where == level else {}
+
+        listener = {'address': f'127.0.0.1:{port}', **at('listener')}
+        return {'imap': {'listeners': [listener], **at('service')},
+                'global_': {'workers': {'min': 2, 'max': 2}, **at('global')}}
 
     def test_in_every_protocol(self):
         p = self.proxyd(submission={}, services={'sieve': {
@@ -150,8 +158,9 @@ class EveryLimit(Limits):
         self.assertLessEqual(len(p.events('close', reason='refused')), intervals)
         time.sleep(1.1)  # the interval is over
         self.refused(p)
-        p.wait('close', reason='refused', unlogged='...')
-        told = sum(1 + int(e.get('unlogged', 0)) for e in p.events('close', reason='refused'))
+        deadline = time.monotonic() + PATIENCE
+        while (told := sum(1 + int(e.get('unlogged', 0)) for e in p.events('close', reason='refused'))) < 201:
+            self.assertLess(time.monotonic(), deadline, f'{told} of 201 are told')
         self.assertEqual(told, 201)
 
 
@@ -264,12 +273,19 @@ class Logins(Limits):
         self.assertGreaterEqual(took, at_least)
         return took
 
-    def assert_let_in(self, p, source='127.0.0.1', login='bob@example.org'):
-        wire = self.welcome(p, source=source)
-        answer, took = self.try_login(wire, login, PASSWORD)
-        wire.close()
-        self.assertEqual(answer, 'a OK hello')
-        self.assertLess(took, 1.9)
+    def assert_let_in(self, p, source='127.0.0.1'):
+        self.assert_not_late(p, 'a OK hello', PASSWORD, source)
+
+    def assert_not_late(self, p, words, password, source='127.0.0.1'):
+        """The login gets such an answer before a refused one would; a busy machine may make it late, but not thrice."""
+        for _ in range(3):
+            wire = self.welcome(p, source=source)
+            answer, took = self.try_login(wire, password=password)
+            wire.close()
+            self.assertTrue(matches(words, answer), answer)
+            if took < LATE:
+                return
+        self.fail(f'it took {took} s')
 
     def test_a_failure_is_logged_at_once_and_answered_late(self):
         for authentication in 'proxy', 'backend':
@@ -289,7 +305,8 @@ class Logins(Limits):
         self.assert_fails(p, password='one')
         self.assert_fails(p, password='two', at_least=2.5)
         self.assert_fails(p, password='three', at_least=3)
-        self.assertLess(self.assert_fails(p, source='127.0.0.2'), 2.5 + 1)
+        others = [self.assert_fails(p, source=f'127.0.0.{number}') for number in (2, 3)]
+        self.assertLess(min(others), 3)
         self.assert_let_in(p)
 
     def test_what_is_stored_somewhere_does_not_lock_out(self):
@@ -330,9 +347,7 @@ class Logins(Limits):
     def test_the_nodes_refusals_count_where_they_blame_the_password(self):
         p = self.serving(imap={'authentication': 'backend', 'limits': {'auth_failures_per_ip': 2, 'interval': '1h'}})
         for words in 'later', 'full', 'later', 'full':
-            answer, took = self.try_login(self.welcome(p), password=words)
-            self.assertTrue(answer.startswith('a NO ['))
-            self.assertLess(took, 1.9)
+            self.assert_not_late(p, 'a NO [...', words)
         self.assert_fails(p, password='one')
         self.assert_fails(p, password='two')
         answer, _ = self.try_login(self.welcome(p), password=PASSWORD)

@@ -5,6 +5,7 @@ import contextlib
 import json
 import os
 import re
+import shutil
 import socket
 import subprocess
 import time
@@ -85,7 +86,9 @@ class CommandLine(Base):
     def test_somebody_who_may_not_read_the_secrets(self):
         p = self.new_proxyd('bob 10.0.0.1')
         os.chmod(p.map_file, 0o600)
-        done = run('-c', p.path, 'lookup', 'bob', user=65534, group=65534, extra_groups=[])
+        program = shutil.copy(PROGRAM, self.folder)  # where he may go
+        done = subprocess.run([program, '-c', p.path, 'lookup', 'bob'], capture_output=True, text=True, timeout=PATIENCE,
+                              user=65534, group=65534, extra_groups=[])
         self.assertEqual((done.returncode, done.stdout), (CONFIG, ''))
         self.assertIn(f'{p.map_file}: Permission denied', done.stderr)
 
@@ -555,7 +558,7 @@ class Failures(OverLdap):
             p = self.configured(kind, servers=[self.network.url], timeout='500ms')
             begin = time.monotonic()
             self.lookup(p, '--password-stdin', 'bob@example.org', stdin=PASSWORD, status=TEMPORARY)
-            self.assertLess(time.monotonic() - begin, 2.5)
+            self.assertLess(time.monotonic() - begin, 6)
 
     def test_a_connection_that_is_never_made(self):
         """What still connects is not waited for."""

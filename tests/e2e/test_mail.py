@@ -360,11 +360,11 @@ class Policy(Base):
         client.expect_end()
 
     def test_timeouts(self):
-        p = self.mail(login_timeout='500ms')
+        p = self.mail(login_timeout='2s')
         client = self.client(p)
         client.expect('421 4.3.2 ...')
         p.wait('close', reason='login_timeout')
-        p = self.mail(idle_timeout='500ms')
+        p = self.mail(idle_timeout='2s')
         client = self.client(p)
         client.ask('MAIL FROM:<>', '250 ...')
         client.expect('421 4.3.2 ...')
@@ -529,7 +529,7 @@ class Nodes(Base):
 
     def test_the_queue(self):
         node = MailNode(self)
-        p = self.mail(f'* {node.address}', backend={'max_connections': 1, 'queue_size': 1, 'queue_timeout': '2s'})
+        p = self.mail(f'* {node.address}', backend={'max_connections': 1, 'queue_size': 1, 'queue_timeout': '4s'})
         first, second, third = (self.client(p) for i in range(3))
         self.begin(first, BOB)
         second.ask('MAIL FROM:<>', '250 ...')

@@ -6,7 +6,7 @@ import time
 
 from case import Case
 from proxyd import PASSWORD
-from wire import Wire, free_port
+from wire import PATIENCE, Wire, free_port
 
 UNAVAILABLE = 'NO [UNAVAILABLE] ...'
 
@@ -58,12 +58,12 @@ class Gate(Base):
         p.wait('route', login='two')
         start = time.monotonic()
         self.ask(p, login='three').expect(f'a {UNAVAILABLE}')
-        self.assertLess(time.monotonic() - start, 1)
+        self.assertLess(time.monotonic() - start, 8)  # who waits, waits 10
         self.assertEqual(waiting.pending, b'')
 
     def test_waited_too_long(self):
         node = self.node()
-        p = self.limited(node, queue_timeout='300ms')
+        p = self.limited(node, queue_timeout='2s')
         session = self.login(p, node)
         client = self.ask(p)
         client.expect(f'a {UNAVAILABLE}')
@@ -185,15 +185,14 @@ class Checks(Base):
 
     def test_fall_and_rise(self):
         node = self.node(serve=self.good)
-        p = self.proxyd('* node1', nodes={'node1': {'address': node.address}}, imap={'backend': self.CHECK})
+        p = self.proxyd('* node1', nodes={'node1': {'address': node.address}},
+                        imap={'backend': {**self.CHECK, 'queue_timeout': '1h'}})
         node.close()
         self.assertEqual(p.wait('node', state='down')['node'], 'node1')
         client = self.ask(p)
         p.wait('route', login='bob')
         back = self.node(port=node.port, serve=self.good)
-        start = time.monotonic()
         client.expect('a OK ...')  # let in when the node came back, not when the queue gave up
-        self.assertLess(time.monotonic() - start, 5)
         p.wait('node', state='up', service='imap')
         self.assertTrue(back.wires)
 
@@ -229,7 +228,7 @@ class Checks(Base):
         node = self.node(serve=self.good)
         p = self.proxyd('* node1', nodes={'node1': {'address': node.address}},
                         imap={'backend': {'check': {'interval': '100ms'}}, 'mechanisms': ['plain']})
-        deadline = time.monotonic() + 5
+        deadline = time.monotonic() + PATIENCE
         while 'IDLE' not in (greeting := self.connect(p).line()) and time.monotonic() < deadline:
             pass
         self.assertIn('IDLE', greeting)
@@ -300,7 +299,7 @@ class Hostile(Base):
 
     def test_stalls_in_the_login(self):
         node = self.node()
-        p = self.proxyd(f'* {node.address}', imap={'backend': {'response_timeout': '300ms'}})
+        p = self.proxyd(f'* {node.address}', imap={'backend': {'response_timeout': '2s'}})
         client = self.ask(p)
         wire = node.accept()
         wire.say('* OK [CAPABILITY IMAP4rev1] node')
@@ -313,7 +312,7 @@ class Hostile(Base):
 
     def test_stalls_until_the_time_for_logins_is_over(self):
         node = self.node()
-        service = {'login_timeout': '600ms'}
+        service = {'login_timeout': '2s'}
         p = self.proxyd(f'* {node.address}', imap=service, pop3=service)
         for name, answers in ('imap', [f'a {UNAVAILABLE}', '* BYE ...']), ('pop3', ['-ERR [SYS/TEMP] ...', '-ERR ...']):
             client = self.ask(p, name)

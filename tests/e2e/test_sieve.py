@@ -230,7 +230,7 @@ class Hostile(SieveCase):
         client.ask('NOOP', 'OK ...')
 
     def test_last_words(self):
-        p = self.proxyd(sieve={'login_timeout': '1s'}, global_={'shutdown_grace': '0s'})
+        p = self.proxyd(sieve={'login_timeout': '3s'}, global_={'shutdown_grace': '0s'})
         slow = self.client(p)
         slow.expect('BYE "Too long without a login, closing"')
         slow.expect_end()

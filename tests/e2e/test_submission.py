@@ -642,7 +642,7 @@ class Rules(Base):
 
     def test_last_words(self):
         node = self.node()
-        p = self.proxyd(f'* {node.address}', submission={'login_timeout': '1s'}, global_={'shutdown_grace': '0s'})
+        p = self.proxyd(f'* {node.address}', submission={'login_timeout': '3s'}, global_={'shutdown_grace': '0s'})
         slow = self.client(p)
         slow.expect('421 4.3.2 ...')
         slow.expect_end()

@@ -238,14 +238,14 @@ class Bodies(WebCase):
 
     def test_events_are_not_held_back(self):
         node = self.node()
-        client = self.client(self.web(node, {'tls': 'implicit'}, backend={'response_timeout': '300ms'}), tls=True)
+        client = self.client(self.web(node, {'tls': 'implicit'}, backend={'response_timeout': '1500ms'}), tls=True)
         self.ask(client)
         wire = node.accept()
         Message(wire)
         wire.send(b'HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\ndata: 1\n\n')
         answer = Message(client)
         self.assertEqual(answer.chunk(), b'data: 1\n\n')
-        time.sleep(0.6)  # longer than a node may be silent otherwise
+        time.sleep(2)  # longer than a node may be silent otherwise
         wire.send(b'data: 2\n\n')
         self.assertEqual(answer.chunk(), b'data: 2\n\n')
         client.close()
@@ -471,7 +471,7 @@ class Connections(WebCase):
 class Ends(WebCase):
     def test_shutdown_lets_an_answer_end(self):
         node = self.node()
-        p = self.web(node)
+        p = self.web(node, sections={'global_': {'shutdown_grace': '1h'}})
         client, idle = self.client(p), self.client(p)
         self.exchange(idle, self.exchange(client, node))
         self.ask(client)

@@ -6,6 +6,7 @@ import time
 
 from proxyd import PASSWORD
 from web_case import HOST, Message, WebCase, basic
+from wire import PATIENCE
 
 HEAD = f'Host: {HOST}\r\n{basic()}\r\n'
 GET = f'GET / HTTP/1.1\r\n{HEAD}'
@@ -103,14 +104,14 @@ class Refusals(WebCase):
 
     def test_slow_senders(self):
         node = self.node()
-        p = self.web(node, http={'request_timeout': '300ms'})
+        p = self.web(node, http={'request_timeout': '1s'})
         for data in 'GET / HT', GET, POST + 'Content-Length: 5\r\n\r\nab', POST + 'Transfer-Encoding: chunked\r\n\r\n5\r\na':
-            client = self.client(p)
             start = time.monotonic()
+            client = self.client(p)
             client.send(data.encode())
             answer = Message(client)
             self.assertEqual(answer.status, 408)
-            self.assertGreater(time.monotonic() - start, 0.25)
+            self.assertGreater(time.monotonic() - start, 0.9)
         silent = self.client(p)
         silent.expect_end()
 
@@ -140,6 +141,12 @@ class Refusals(WebCase):
 
 
 class Nodes(WebCase):
+    def wait_queued(self, p):
+        """Until a request waits for a place at its node."""
+        deadline = time.monotonic() + PATIENCE
+        while not any(node['queued'] for node in p.ask('status')['nodes']):
+            self.assertLess(time.monotonic(), deadline)
+
     def test_full(self):
         node = self.node()
         p = self.web(node, backend={'max_requests': 1, 'queue_size': 1, 'queue_timeout': '1h'})
@@ -148,7 +155,7 @@ class Nodes(WebCase):
         wire = node.accept()
         Message(wire)
         self.ask(second)
-        time.sleep(0.2)
+        self.wait_queued(p)
         self.ask(third)
         answer = Message(third)
         self.assertEqual((answer.status, answer['retry-after']), (503, '5'))
@@ -157,7 +164,7 @@ class Nodes(WebCase):
         Message(first)
         Message(wire)  # the second one's, over the same connection
         self.ask(third)
-        time.sleep(0.2)
+        self.wait_queued(p)
         second.close()  # its place is free again
         wire.expect_end()
         wire = node.accept()
@@ -173,7 +180,7 @@ class Nodes(WebCase):
         wire = node.accept()
         Message(wire)
         self.ask(second, 'GET /second HTTP/1.1')
-        time.sleep(0.2)
+        self.wait_queued(p)
         second.close()
         p.wait('http', path='/second', reason='the client left')
         self.ask(third, 'GET /third HTTP/1.1')

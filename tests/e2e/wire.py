@@ -13,7 +13,7 @@ import socket
 import tempfile
 import threading
 
-PATIENCE = 10  # seconds
+PATIENCE = 30  # seconds; others may be busy
 
 
 COUNT = 1000  # ports of a process
