@@ -48,20 +48,20 @@ static void make_folder(const char *path, const struct config *config)
     free(copy);
 }
 
-/* 0, or an errno. */
+/* 0, or an errno. The mode comes first: who has given a file away may be allowed no more than that,
+ * even as root (systemd bounds capabilities). */
 static int set_owner(const struct config *config, const char *path)
 {
-    uid_t uid;
-    gid_t gid;
+    uid_t uid = (uid_t)-1;
+    gid_t gid = (gid_t)-1;
     const char *name = config->global.control_group;
-    if (find_owner(config, &uid, &gid) && chown(path, uid, gid) < 0)
-        return errno;
     const struct group *group = name ? getgrnam(name) : NULL;
     if (name && !group)
         return ENOENT;
-    if (group && chown(path, (uid_t)-1, group->gr_gid) < 0)
+    find_owner(config, &uid, &gid);
+    if (chmod(path, group ? 0660 : 0600) < 0)
         return errno;
-    return chmod(path, group ? 0660 : 0600) < 0 ? errno : 0;
+    return chown(path, uid, group ? group->gr_gid : gid) < 0 ? errno : 0;
 }
 
 /* Notes which file is ours. */
