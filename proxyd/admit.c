@@ -26,6 +26,9 @@ static void log_refusal(const struct limit_place *place, const char *session,
     log_str(&l, "session", session);
     log_addr(&l, "client", client);
     log_addr(&l, "listener", &place->listener->bind);
+    log_num(&l, "bytes_in", 0);
+    log_num(&l, "bytes_out", 0);
+    log_seconds(&l, "seconds", 0);
     log_str(&l, "reason", "refused");
     log_str(&l, "detail", limit_reason_word(refusal->reason));
     log_str(&l, "by", refusal->level);

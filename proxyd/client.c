@@ -84,6 +84,17 @@ bool client_log_close(struct log_line *l, struct client *c)
     return client_log(l, c, level, "close");
 }
 
+void client_log_end(struct log_line *l, const struct client *c, uint64_t bytes_in,
+                    uint64_t bytes_out, const char *detail)
+{
+    log_num(l, "bytes_in", bytes_in);
+    log_num(l, "bytes_out", bytes_out);
+    log_seconds(l, "seconds", c->worker->now - c->started);
+    log_str(l, "reason", client_reason_word(c->reason));
+    log_str(l, "detail", detail);
+    log_end(l);
+}
+
 /* ---- arriving ---- */
 
 static bool is_balancer(const struct client *c)

@@ -192,6 +192,10 @@ bool client_log(struct log_line *l, const struct client *c, enum log_level level
  */
 bool client_log_close(struct log_line *l, struct client *c);
 
+/* Ends that line, with what every engine has to say; DETAIL may be NULL. */
+void client_log_end(struct log_line *l, const struct client *c, uint64_t bytes_in,
+                    uint64_t bytes_out, const char *detail);
+
 /* A reason's word, and the words for a client at a command boundary, or NULL. */
 const char *client_reason_word(enum client_reason reason);
 const char *client_reason_text(enum client_reason reason);

@@ -20,8 +20,8 @@ void session_log_route(struct session *s)
                 s->client.node ? node_name(s->client.node) : "-", r->why);
     if (!client_log(&l, &s->client, LOG_LEVEL_INFO, "route"))
         return;
-    log_str(&l, "map", r->map);
     log_str(&l, "node", s->client.node ? node_name(s->client.node) : NULL);
+    log_str(&l, "map", r->map);
     log_str(&l, "reason", r->why);
     log_end(&l);
 }
@@ -36,10 +36,10 @@ void session_log_login(struct session *s, bool ok, const char *reason)
                 reason ? reason : "");
     if (!client_log(&l, &s->client, LOG_LEVEL_INFO, "login"))
         return;
+    log_str(&l, "node", s->client.node ? node_name(s->client.node) : NULL);
     log_str(&l, "result", ok ? "ok" : "failed");
     log_str(&l, "mechanism", s->client.user ? sasl_name(s->login->creds.mech) : NULL);
     log_str(&l, "tls", stream_tls_version(&s->client.stream));
-    log_str(&l, "node", s->client.node ? node_name(s->client.node) : NULL);
     log_str(&l, "reason", reason);
     log_end(&l);
 }
@@ -53,12 +53,7 @@ void session_log_close(struct session *s, const char *detail)
     if (!client_log_close(&l, &s->client))
         return;
     log_str(&l, "node", s->client.node ? node_name(s->client.node) : NULL);
-    log_num(&l, "bytes_in", s->up.bytes);
-    log_num(&l, "bytes_out", s->down.bytes);
-    log_seconds(&l, "seconds", s->client.worker->now - s->client.started);
-    log_str(&l, "reason", client_reason_word(s->client.reason));
-    log_str(&l, "detail", detail);
-    log_end(&l);
+    client_log_end(&l, &s->client, s->up.bytes, s->down.bytes, detail);
 }
 
 void session_count_login(const struct session *s, enum verdict verdict)

@@ -19,11 +19,18 @@ enum {
 
 /* ---- what the client is told ---- */
 
+static void send_out(struct mail *m)
+{
+    m->out_bytes += buf_len(&m->out);
+    stream_write(&m->client.stream, buf_str(&m->out).p, buf_len(&m->out));
+    buf_clear(&m->out);
+}
+
 void mail_say(struct mail *m, struct str text)
 {
     if (!buf_add(&m->out, text.p, text.n)) {
-        stream_write(&m->client.stream, buf_str(&m->out).p, buf_len(&m->out));
-        buf_clear(&m->out);
+        send_out(m);
+        m->out_bytes += text.n;
         stream_write(&m->client.stream, text.p, text.n);
     }
 }
@@ -37,8 +44,7 @@ static void say_line(struct mail *m, const char *text)
 static void flush(struct mail *m)
 {
     trace_bytes(&m->client, TRACE_TO_CLIENT, buf_str(&m->out).p, buf_len(&m->out));
-    stream_write(&m->client.stream, buf_str(&m->out).p, buf_len(&m->out));
-    buf_clear(&m->out);
+    send_out(m);
     stream_push(&m->client.stream);
 }
 
@@ -646,6 +652,7 @@ static void tell(const struct client *c, struct client_told *told)
                                          : CLIENT_TALKS;
     told->state = words[m->state];
     told->bytes_in = m->in_bytes;
+    told->bytes_out = m->out_bytes;
 }
 
 const struct engine mail_engine = {

@@ -10,10 +10,11 @@
 #include <string.h>
 
 static bool begin(struct log_line *l, const struct mail *m, const struct recipient *r,
-                  const char *event)
+                  const char *event, const char *node)
 {
     if (!client_log(l, &m->client, LOG_LEVEL_INFO, event))
         return false;
+    log_str(l, "node", node);
     log_str(l, "sender", m->transaction.sender[0] ? m->transaction.sender : "<>");
     log_str(l, "recipient", r->mailbox);
     return true;
@@ -26,10 +27,9 @@ void mail_log_route(struct mail *m, const struct recipient *r, const char *reaso
     map_log(&m->client, r->mailbox, &p->route);
     trace_event(&m->client, "recipient %s: map %s, node %s: %s", r->mailbox,
                 p->route.map ? p->route.map : "-", p->node ? node_name(p->node) : "-", reason);
-    if (!begin(&l, m, r, "route"))
+    if (!begin(&l, m, r, "route", p->node ? node_name(p->node) : NULL))
         return;
     log_str(&l, "map", p->route.map);
-    log_str(&l, "node", p->node ? node_name(p->node) : NULL);
     log_str(&l, "reason", reason);
     log_end(&l);
 }
@@ -57,9 +57,8 @@ void mail_log_recipient(struct mail *m, const struct recipient *r, const char *r
     struct log_line l;
     count(m, result);
     trace_event(&m->client, "recipient %s: %s", r->mailbox, result);
-    if (!begin(&l, m, r, "message"))
+    if (!begin(&l, m, r, "message", r->node))
         return;
-    log_str(&l, "node", r->node);
     log_str(&l, "result", result);
     if (m->transaction.started)
         log_num(&l, "size", m->transaction.data.size);
@@ -75,9 +74,5 @@ void mail_log_close(struct mail *m, const char *detail)
     if (!client_log_close(&l, &m->client))
         return;
     log_num(&l, "messages", m->messages);
-    log_num(&l, "bytes_in", m->in_bytes);
-    log_seconds(&l, "seconds", m->client.worker->now - m->client.started);
-    log_str(&l, "reason", client_reason_word(m->client.reason));
-    log_str(&l, "detail", detail);
-    log_end(&l);
+    client_log_end(&l, &m->client, m->in_bytes, m->out_bytes, detail);
 }

@@ -233,6 +233,7 @@ struct mail {
     bool lmtp;                   /* with the client */
     bool mailed;                 /* MAIL has come once */
     uint64_t in_bytes;           /* of messages */
+    uint64_t out_bytes;          /* of answers */
     unsigned messages;           /* that were taken */
     char *name;                  /* of the client's address, as XCLIENT has told it; or NULL */
     char in_space[1024], out_space[512];

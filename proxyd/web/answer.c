@@ -18,22 +18,24 @@ enum {
 void answer_log(const struct exchange *x)
 {
     const struct client *c = &x->web->client;
+    uint64_t in = x->up.total + x->splice_up.bytes, out = x->result.bytes + x->splice_down.bytes;
     struct str path = buf_str(&x->line), method = str_word(&path);
     struct log_line l;
     if (x->result.status)
         stats_http(x->result.status);
-    stats_bytes(c->service->stats, x->up.total + x->splice_up.bytes,
-                x->result.bytes + x->splice_down.bytes);
+    stats_bytes(c->service->stats, in, out);
+    x->web->bytes_in += in;
+    x->web->bytes_out += out;
     if (!client_log(&l, c, LOG_LEVEL_INFO, "http"))
         return;
+    log_str(&l, "node", c->node ? node_name(c->node) : NULL);
     log_str(&l, "request", x->request.id);
     log_slice(&l, "method", method);
     log_slice(&l, "path", str_word(&path));
     if (x->result.status)
         log_num(&l, "status", x->result.status);
-    log_num(&l, "bytes", x->result.bytes + x->splice_down.bytes);
+    log_num(&l, "bytes", out);
     log_seconds(&l, "seconds", c->worker->now - x->started);
-    log_str(&l, "node", c->node ? node_name(c->node) : NULL);
     log_str(&l, "reason", x->result.error);
     log_end(&l);
 }

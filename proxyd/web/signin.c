@@ -73,8 +73,8 @@ static void log_route(const struct signin *s)
     struct log_line l;
     if (!client_log(&l, s->request->client, LOG_LEVEL_INFO, "route"))
         return;
-    log_str(&l, "map", s->route.map);
     log_node(&l, s);
+    log_str(&l, "map", s->route.map);
     log_str(&l, "reason", s->route.why);
     log_end(&l);
 }
@@ -87,10 +87,10 @@ static void log_login(const struct signin *s, bool ok, const char *reason)
         recent_failure(c->service->name, c->user, &c->address, c->id, reason);
     if (!client_log(&l, s->request->client, LOG_LEVEL_INFO, "login"))
         return;
+    log_node(&l, s);
     log_str(&l, "result", ok ? "ok" : "failed");
     log_str(&l, "mechanism", "FORM");
     log_str(&l, "tls", stream_tls_version(&s->request->client->stream));
-    log_node(&l, s);
     log_str(&l, "reason", reason);
     log_str(&l, "request", s->request->id);
     log_end(&l);

@@ -38,10 +38,7 @@ static void log_close(struct web *w, const char *detail)
     struct log_line l;
     if (!client_log_close(&l, &w->client))
         return;
-    log_seconds(&l, "seconds", w->client.worker->now - w->client.started);
-    log_str(&l, "reason", client_reason_word(w->client.reason));
-    log_str(&l, "detail", detail);
-    log_end(&l);
+    client_log_end(&l, &w->client, w->bytes_in, w->bytes_out, detail);
 }
 
 enum web_state web_end(struct web *w, enum client_reason reason, const char *detail)
@@ -586,6 +583,8 @@ static void tell(const struct client *c, struct client_told *told)
                   : w->state >= WEB_WAY                         ? CLIENT_SERVED
                                                                 : CLIENT_TALKS;
     told->state = words[w->state];
+    told->bytes_in = w->bytes_in;
+    told->bytes_out = w->bytes_out;
 }
 
 const struct engine web_engine = {

@@ -30,7 +30,9 @@ class Messages(Base):
         line = p.wait('message', result='delivered', sender='alice@example.net', recipient=BOB)
         self.assertEqual((line['node'], line['size'], line['answer']),
                          (node.address, str(len(rest) + 7), '250 2.0.0 kept'))
-        p.wait('close', reason='logout', messages='1')
+        line = p.wait('close', reason='logout', messages='1')
+        self.assertGreater(int(line['bytes_in']), len(rest))
+        self.assertGreater(int(line['bytes_out']), len('250 2.0.0 kept'))
 
     def test_recipients_of_one_node_go_together_and_others_in_the_next_message(self):
         one, two = MailNode(self, name='one'), MailNode(self, name='two')

@@ -312,6 +312,10 @@ class Signals(Case):
         self.connect(p).expect('* OK ...')
 
 
+# What a line begins with, in this order.
+KEYS = 'time', 'level', 'event', 'service', 'session', 'client', 'login', 'node'
+
+
 class Log(Case):
     def story(self, **log):
         """A refused login, a good one, and the end; returns the lines of that session."""
@@ -339,6 +343,8 @@ class Log(Case):
             self.assertEqual(fields['service'], 'imap')
             self.assertRegex(fields['client'], r'^127\.0\.0\.1:\d+$')
             self.assertRegex(fields['time'], r'^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d')
+            first = [key for key in KEYS if key in fields]
+            self.assertEqual(list(fields)[:len(first)], first)
         self.assertEqual(lines[2]['login'], 'eve\\ = "1" x')
         self.assertEqual((lines[2]['result'], lines[4]['result']), ('failed', 'ok'))
         close = lines[5]

@@ -41,6 +41,19 @@ class Forwarding(WebCase):
         line = p.wait('http', method='GET', path='/a', status='200', login='bob@example.org', node=node.address)
         self.assertEqual(line['request'], request['x-request-id'])
 
+    def test_the_end_of_a_connection_tells_the_bytes_of_all_its_requests(self):
+        node = self.node()
+        p = self.web(node)
+        client = self.client(p)
+        wire = self.exchange(client, node, body=b'hello')
+        self.ask(client, 'POST /a HTTP/1.1', 'Content-Length: 3', body=b'abc')
+        self.assertEqual(Message(wire).body(), b'abc')
+        self.answer(wire, body=b'you')
+        self.assertEqual(Message(client).body(), b'you')
+        client.close()
+        line = p.wait('close', service='webmail', reason='client_closed')
+        self.assertEqual((line['bytes_in'], line['bytes_out']), ('3', '8'))
+
     def test_a_trusted_proxy_is_believed(self):
         node = self.node()
         client = self.client(self.web(node))
