@@ -398,6 +398,19 @@ static void read_content(const struct option *o, struct yaml_node *node, const c
     free(content);
 }
 
+/* Whether NODE has what -T shows in the place of a secret: who feeds it to us is told. */
+static bool is_masked(const struct option *o, const struct yaml_node *node,
+                      struct problems *problems)
+{
+    bool masked = node->kind == YAML_TREE_SCALAR && strcmp(node->text, OPTION_MASK) == 0;
+    if (masked)
+        problem_warning(problems, node->value,
+                        "%s: " OPTION_MASK " is what -T shows instead of a secret: put the secret "
+                        "here, or where it is",
+                        o->key);
+    return masked;
+}
+
 /* PATH of "${file:PATH}" as a string of its own, or NULL. */
 static char *file_reference(const char *text)
 {
@@ -421,6 +434,7 @@ static void read_secret(const struct option *o, struct yaml_node *node, void *ba
     else
         read_scalar(o, node, base, problems);
     free(path);
+    is_masked(o, node, problems);
     const char *secret = *(char **)field_of(o, base);
     if (secret && str_has_control(str_of(secret)))
         option_refuse(node, problems, "%s has a control character in it", o->key);
@@ -432,7 +446,7 @@ static void read_secrets(const struct option *o, struct yaml_node *node, void *b
     char *path = option_secret_path(node);
     if (path)
         read_content(o, node, path, base, problems);
-    else
+    else if (!is_masked(o, node, problems)) /* else there are none: it could not be one */
         read_scalar(o, node, base, problems);
     free(path);
 }

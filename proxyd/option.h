@@ -101,6 +101,9 @@ extern const struct option_type option_list;
 extern const struct option_type option_named;
 extern const struct option_type option_pairs;
 
+/* What is shown in the place of a secret. */
+#define OPTION_MASK "********"
+
 /* PATH where NODE, which stands at an option_secret or option_secrets, is "${file:PATH}": the
  * caller's to free. Else NULL. */
 char *option_secret_path(const struct yaml_node *node);

@@ -149,7 +149,7 @@ static void print_option(const struct option *o, const struct yaml_node *node, i
     }
     putc(' ', out);
     if (is_hidden(o, node))
-        fputs("\"********\"", out);
+        fputs("\"" OPTION_MASK "\"", out);
     else
         print_flow(node, o->type->plain, out);
     print_place(&node->place, out);

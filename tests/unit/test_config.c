@@ -457,6 +457,10 @@ static void prints_what_it_reads_back(void **state)
     assert_non_null(strstr(text, "      master_password: \"********\"  # t.yaml:11\n"));
     assert_null(strstr(text, "s3cret"));
     reads_back(text);
+    refused(GOOD "ldap: {corp: {servers: [ldaps://x], search_base: dc=x, bind_dn: cn=x, "
+                 "bind_password: \"********\"}}\n",
+            "t.yaml:3:86: warning: bind_password: ******** is what -T shows instead of a secret: "
+            "put the secret here, or where it is\n");
 }
 
 static void prints_where_each_of_merged_pairs_was_set(void **state)

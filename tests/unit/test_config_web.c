@@ -162,7 +162,14 @@ static void prints_no_key(void **state)
     text = print("t.yaml");
     assert_null(strstr(text, "0123"));
     assert_non_null(strstr(text, "      keys: \"********\"  # t.yaml:5\n"));
-    free(text);
+    reads_back(text);
+    refused(
+        WITHOUT_KEYS("session: {keys: \"********\"}"),
+        "t.yaml:6:15: warning: session.keys of service 'webmail' is not set: a key is made when "
+        "proxyd starts, so that no other front end knows its users, nor it itself after a "
+        "restart\n"
+        "t.yaml:6:21: warning: keys: ******** is what -T shows instead of a secret: put the "
+        "secret here, or where it is\n");
 }
 
 static void has_templates(void **state)
