@@ -7,6 +7,7 @@
 #include "hold.h"
 #include "net/tls.h"
 #include "node.h"
+#include "revoke.h"
 #include "web/cookie.h"
 
 #include <errno.h>
@@ -83,6 +84,8 @@ static void take_line(struct str line, struct listen_set *set, struct names *dra
         names_add(drained, text);
     else if (str_is(word, INHERIT_HOLD))
         names_add(held, text);
+    else if (str_is(word, INHERIT_REVOKED))
+        revoke_take(text);
     else if (str_is(word, INHERIT_TICKETS))
         tls_set_ticket_key(value);
     else if (str_is(word, INHERIT_COOKIES))

@@ -2,8 +2,8 @@
  *
  * What a process finds when it starts: the sockets that systemd listens on for it (socket
  * activation, sd_listen_fds(3)), or all that the process before it leaves to the program that takes
- * its place (upgrade.h): sockets, the keys of its TLS tickets and cookies, nodes drained and logins
- * held by hand. Called by main.c.
+ * its place (upgrade.h): sockets, the keys of its TLS tickets and cookies, nodes drained, logins
+ * held and cookies revoked by hand. Called by main.c.
  *
  * The process before names, in $PROXYD_UPGRADE, itself and two descriptors: a file in memory of
  * lines "WORD VALUE" (inherit_words below), for secrets are in it, and a pipe on which this process
@@ -23,6 +23,7 @@
 #define INHERIT_COOKIES  "cookie-key" /* likewise */
 #define INHERIT_DRAINED  "drained"    /* a node's key */
 #define INHERIT_HOLD     "hold"       /* a login */
+#define INHERIT_REVOKED  "revoked"    /* as revoke_save has it */
 
 /* The line on the pipe that says that the new process serves; any other is an error for the log. */
 #define INHERIT_READY "ready"

@@ -10,6 +10,7 @@
 #include "inherit.h"
 #include "net/tls.h"
 #include "node.h"
+#include "revoke.h"
 #include "web/cookie.h"
 #include "worker.h"
 
@@ -92,6 +93,7 @@ static size_t write_state(struct buf *out, const struct listen_set *set, const i
     buf_adds(out, "\n");
     add_names(out, INHERIT_DRAINED, node_drained());
     add_names(out, INHERIT_HOLD, hold_list());
+    revoke_save(out, INHERIT_REVOKED);
     return n;
 }
 

@@ -11,6 +11,7 @@
 #include "hold.h"
 #include "limit.h"
 #include "node.h"
+#include "revoke.h"
 #include "route.h"
 
 #include <string.h>
@@ -44,6 +45,10 @@ static void run_kick(struct control_conn *c, const struct control_request *r)
     const struct control_stop stop = {
         .reason = REASON_KICKED, .counted = "kicked", .must_find = true};
     const struct control_filter filter = filter_of(r);
+    if (r->user[0])
+        revoke_login(filter.email);
+    else if (r->node[0])
+        revoke_node(r->node, 0);
     control_stop_clients(c, &filter, &stop);
 }
 
@@ -52,16 +57,19 @@ static void run_drain(struct control_conn *c, const struct control_request *r)
     const struct control_stop stop = {
         .reason = REASON_DRAINED, .served_only = true, .over = r->over, .counted = "closed"};
     const struct control_filter filter = filter_of(r);
-    if (!node_drain(r->node))
+    if (!node_drain(r->node)) {
         control_fail(c, 1, "there is no node '%s'", r->node);
-    else if (r->close)
+    } else if (r->close) {
+        revoke_node(r->node, r->over);
         control_stop_clients(c, &filter, &stop);
-    else
+    } else {
         control_end(c, EX_OK, NULL);
+    }
 }
 
 static void run_undrain(struct control_conn *c, const struct control_request *r)
 {
+    revoke_node_end(r->node);
     if (node_undrain(r->node))
         control_end(c, EX_OK, NULL);
     else

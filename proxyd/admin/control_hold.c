@@ -9,6 +9,7 @@
 #include "base/mem.h"
 #include "crew.h"
 #include "hold.h"
+#include "revoke.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -40,10 +41,12 @@ static void hold(struct control_conn *c, const char *login)
         .reason = REASON_HELD, .served_only = true, .counted = "closed"};
     struct control_filter filter = {0};
     route_email(control_config(), login, filter.email);
-    if (hold_add(filter.email) == HOLD_TOO_MANY)
+    if (hold_add(filter.email) == HOLD_TOO_MANY) {
         control_fail(c, EX_TEMPFAIL, "%d logins are on hold: no more", HOLDS_MAX);
-    else
-        control_stop_clients(c, &filter, &stop);
+        return;
+    }
+    revoke_login(filter.email);
+    control_stop_clients(c, &filter, &stop);
 }
 
 static void answered(struct post *post)

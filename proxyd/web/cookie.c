@@ -26,7 +26,7 @@
 #include <xxhash.h>
 
 enum {
-    VERSION = 1,
+    VERSION = 2,
     NONCE = 12,
     TAG = 16,
     TIME = 8,
@@ -354,7 +354,7 @@ bool cookie_open(struct cookie_keys *keys, const char *service, struct str text,
     route->port = (uint16_t)get_number((unsigned char *)room + TIME, 2);
     const char *at = room + TIME + 2, *end = room + size;
     return get_part(&at, end, &route->name) && get_part(&at, end, &route->host) &&
-           get_part(&at, end, &route->login) && is_recent(route->time, now, lifetime);
+           get_part(&at, end, &route->login) && is_recent(route->time / 1000, now, lifetime);
 }
 
 /* ---- the login page ---- */

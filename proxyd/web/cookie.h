@@ -41,7 +41,7 @@ void cookie_set_own_key(struct str base64);
 void cookie_keys_free(struct cookie_keys *keys);
 
 struct cookie_route {
-    uint64_t time;   /* of the login, in seconds since 1970 */
+    uint64_t time;   /* of the login, in ms since 1970 */
     struct str name; /* of the node, as in `nodes`; empty: none there */
     struct str host;
     uint16_t port;

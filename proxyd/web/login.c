@@ -4,6 +4,9 @@
  * cookie says who is logged in and where his node is. */
 #include "web/login.h"
 
+#include "node.h"
+#include "revoke.h"
+#include "route.h"
 #include "web/cookie.h"
 #include "web/page.h"
 #include "web/signin.h"
@@ -39,6 +42,23 @@ static void copy(char *to, size_t size, struct str part)
     to[n] = 0;
 }
 
+/* Whether an order of the administrator's has ended what R's route stands for, made at MADE. */
+static bool is_revoked(const struct web_request *r, uint64_t made)
+{
+    const struct web_route *to = &r->route;
+    const struct client *c = r->client;
+    char email[ROUTE_EMAIL];
+    struct node *node = revoke_any() ? node_get(c->service->group, to->name[0] ? to->name : NULL,
+                                                to->host, to->port)
+                                     : NULL;
+    if (!node)
+        return false;
+    route_email(c->config, to->login, email);
+    bool revoked = revoke_has(email, node, made);
+    node_unref(node);
+    return revoked;
+}
+
 /* Fills in R's route from the cookie. A node that is not in `nodes` any more is none. */
 static bool find_route(struct web_request *r)
 {
@@ -56,7 +76,7 @@ static bool find_route(struct web_request *r)
     copy(r->route.host, sizeof r->route.host, node ? str_of(node->address.host) : route.host);
     copy(r->route.login, sizeof r->route.login, route.login);
     r->route.port = route.port;
-    return true;
+    return !is_revoked(r, route.time);
 }
 
 static struct str path_of(const struct web_request *r)

@@ -7,7 +7,9 @@
 #include "web/signin.h"
 
 #include "hold.h"
+#include "node.h"
 #include "recent.h"
+#include "revoke.h"
 #include "route.h"
 #include "stats.h"
 #include "web/cookie.h"
@@ -145,6 +147,7 @@ static void refuse(struct signin *s, enum verdict verdict, unsigned status, cons
     struct worker *w = s->request->client->worker;
     log_login(s, false, reason);
     count_login(s, verdict);
+    hold_forget(&s->hold);
     call_end(&s->page);
     call_end(&s->post);
     creds_wipe(&s->creds);
@@ -271,7 +274,7 @@ static void let_in(struct signin *s)
         return;
     }
     char sealed[COOKIE_TEXT], *target = landing(s);
-    const struct cookie_route route = {.time = (uint64_t)time(NULL),
+    const struct cookie_route route = {.time = revoke_now(),
                                        .name = str_of(s->to.name),
                                        .host = str_of(s->to.name[0] ? "" : s->to.host),
                                        .port = s->to.port,
@@ -406,11 +409,6 @@ static void fetched(struct call *call)
 
 static void enter(struct signin *s)
 {
-    const struct route *r = &s->route;
-    snprintf(s->to.name, sizeof s->to.name, "%s", r->node_name ? r->node_name : "");
-    snprintf(s->to.host, sizeof s->to.host, "%s", r->host);
-    snprintf(s->to.login, sizeof s->to.login, "%s", s->creds.login);
-    s->to.port = r->port;
     log_route(s);
     s->page.done = fetched;
     if (web_of(s)->node.page)
@@ -453,20 +451,45 @@ static void waited(struct timer *timer)
     ask_again(OUTER(timer, signin, timer));
 }
 
-/* Told at once of the end of a hold by hand; what a map says has to be asked. */
-static void hold(struct signin *s)
+/* Waits to ask again, soon or when it is TOLD to; at the end of all patience it is refused for WHY.
+ */
+static void wait(struct signin *s, bool told, const char *why)
 {
     const struct client *c = s->request->client;
     uint64_t end = s->asked + c->service->backend.queue_timeout, now = c->worker->now;
     if (now >= end) {
-        refuse_for(s, VERDICT_BUSY, "the mailbox is on hold");
+        refuse_for(s, VERDICT_BUSY, why);
         return;
     }
-    s->hold.post.run = released;
-    s->timer.fire = waited;
-    bool by_hand = hold_wait(&s->hold, c->worker, s->route.email);
     uint64_t left = end - now;
-    worker_timer(c->worker, &s->timer, by_hand || left < ASK_AGAIN ? left : ASK_AGAIN);
+    s->timer.fire = waited;
+    worker_timer(c->worker, &s->timer, told || left < ASK_AGAIN ? left : ASK_AGAIN);
+}
+
+/* It is told of the end of a hold by hand; what a map says has to be asked. */
+static void hold(struct signin *s)
+{
+    s->hold.post.run = released;
+    bool by_hand = hold_wait(&s->hold, s->request->client->worker, s->route.email);
+    wait(s, by_hand, "the mailbox is on hold");
+}
+
+static void found(struct signin *s)
+{
+    const struct route *r = &s->route;
+    struct web_route *to = &s->to;
+    snprintf(to->name, sizeof to->name, "%s", r->node_name ? r->node_name : "");
+    snprintf(to->host, sizeof to->host, "%s", r->host);
+    snprintf(to->login, sizeof to->login, "%s", s->creds.login);
+    to->port = r->port;
+    struct node *node =
+        node_get(s->request->client->service->group, r->node_name, to->host, to->port);
+    bool drained = node && node_is_drained(node);
+    node_unref(node);
+    if (drained)
+        wait(s, false, "the node is drained");
+    else
+        enter(s);
 }
 
 static void answered(struct signin *s)
@@ -475,7 +498,7 @@ static void answered(struct signin *s)
     case ROUTE_PENDING:
         break;
     case ROUTE_OK:
-        enter(s);
+        found(s);
         break;
     case ROUTE_HOLD:
         hold(s);

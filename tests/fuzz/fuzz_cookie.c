@@ -52,7 +52,7 @@ static void try_seal(struct str data)
 {
     char text[COOKIE_TEXT], room[COOKIE_ROOM];
     struct str login = {data.p + 1, data.n - 1};
-    struct cookie_route route = {NOW, login, login, 25, login}, found;
+    struct cookie_route route = {NOW * 1000ull, login, login, 25, login}, found;
     if (!cookie_seal(keys(), "webmail", &route, text)) {
         assert(login.n > COOKIE_PART_MAX);
         return;

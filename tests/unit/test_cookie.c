@@ -17,7 +17,7 @@
 enum { NOW = 1700000000, HOUR = 3600 };
 
 static const struct cookie_route route = {
-    .time = NOW,
+    .time = NOW * 1000ull,
     .name = STR("node1"),
     .host = STR("10.0.0.11"),
     .port = 8080,
@@ -144,12 +144,12 @@ static void parts_may_be_long_or_empty(void **state)
     (void)state;
     memset(long_one, 'x', sizeof long_one);
     struct str most = {long_one, COOKIE_PART_MAX};
-    struct cookie_route found, large = {NOW, most, most, 65535, most};
+    struct cookie_route found, large = {NOW * 1000ull, most, most, 65535, most};
     assert_true(cookie_seal(keys, "webmail", &large, text));
     assert_true(cookie_open(keys, "webmail", str_of(text), NOW, HOUR, room, &found));
     assert_int_equal(found.login.n, COOKIE_PART_MAX);
     assert_int_equal(found.port, 65535);
-    large = (struct cookie_route){.time = NOW};
+    large = (struct cookie_route){.time = NOW * 1000ull};
     assert_true(cookie_seal(keys, "webmail", &large, text));
     assert_true(cookie_open(keys, "webmail", str_of(text), NOW, HOUR, room, &found));
     assert_int_equal(found.host.n, 0);
