@@ -214,12 +214,18 @@ static bool needs_capabilities(const struct back *b)
     return !s->creds || s->starttls || s->identify || !fits_one_line(b);
 }
 
+/* A node that tells none, although RFC 3501 (6.1.1) wants it to, has LOGIN. */
+static void assume_capabilities(struct back *b)
+{
+    if (buf_len(&b->capabilities) == 0)
+        buf_adds(&b->capabilities, "IMAP4rev1");
+}
+
 /* The next command, now that the greeting, the capabilities or TLS are there. */
 static enum back_want proceed(struct back *b, struct buf *out)
 {
     if (buf_len(&b->capabilities) == 0 && needs_capabilities(b))
-        return b->state == STATE_CAPABILITY ? back_fail(b, "the node announces no capabilities")
-                                            : say(b, out, STATE_CAPABILITY, "c CAPABILITY\r\n");
+        return say(b, out, STATE_CAPABILITY, "c CAPABILITY\r\n");
     if (b->setup.starttls && !b->setup.tls)
         return announced(b) & CAN_STARTTLS ? say(b, out, STATE_STARTTLS, "t STARTTLS\r\n")
                                            : back_fail(b, "the node does not offer STARTTLS");
@@ -368,7 +374,8 @@ static enum back_want on_tagged(struct back *b, struct str line, struct buf *out
         return back_fail(b, "the node's answer is malformed");
     switch (b->state) {
     case STATE_CAPABILITY:
-        return ok ? proceed(b, out) : back_fail(b, "the node does not tell its capabilities");
+        assume_capabilities(b);
+        return proceed(b, out);
     case STATE_STARTTLS:
         if (!ok)
             return back_fail(b, "the node refuses STARTTLS");

@@ -59,8 +59,8 @@ class EveryLimit(Limits):
                     first, _ = self.welcome(p), self.welcome(p)
                     self.refused(p)
                     name = {'listener': f'imap 127.0.0.1:{p.port["imap"]}', 'service': 'imap', 'global': 'global'}[level]
-                    p.wait('close', reason='refused', detail=limit, by=name, client='127.0.0.1:...',
-                           bytes_in='0', bytes_out='0', seconds='0.000')
+                    close = p.wait('close', reason='refused', detail=limit, by=name, client='127.0.0.1:...')
+                    self.assertEqual([close[key] for key in ('bytes_in', 'bytes_out', 'seconds')], ['0', '0', '0.000'])
                     if limit.endswith('_per_ip'):
                         self.welcome(p, source='127.0.0.2')
                     else:
