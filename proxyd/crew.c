@@ -212,6 +212,16 @@ bool crew_answers(void)
     return all;
 }
 
+uint64_t crew_longest_round(void)
+{
+    uint64_t longest = 0;
+    for (unsigned i = 0; i < crew.count; i++) {
+        uint64_t round = worker_longest_round(crew.list[i].worker);
+        longest = round > longest ? round : longest;
+    }
+    return longest;
+}
+
 unsigned crew_running(void)
 {
     return crew.running;

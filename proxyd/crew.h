@@ -34,4 +34,8 @@ void crew_stop_sessions(uint64_t ms);
  * not is stuck, or has more to do than there is time for. */
 bool crew_answers(void);
 
+/* The longest round of any of them since the last call, in ns: for so long nobody there was served.
+ */
+uint64_t crew_longest_round(void);
+
 #endif

@@ -80,6 +80,7 @@ static bool is_shut_out(struct route *r)
     if (!r->client || limit_may_log_in(&place, r->client, r->ask.worker->now))
         return false;
     r->answer_at = r->ask.worker->now + LIMIT_DELAY;
+    stats_limited(r->service->stats);
     refuse(r, VERDICT_TEMPORARY, "too many failed logins from this address");
     return true;
 }

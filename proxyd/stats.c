@@ -168,6 +168,11 @@ void stats_login(struct stats_service *s, enum stats_login result, uint64_t ns)
         add_time(&s->cells, OF_SERVICE(login), ns);
 }
 
+void stats_limited(struct stats_service *s)
+{
+    count(s, OF_SERVICE(limited), 0, 1);
+}
+
 void stats_mail(struct stats_service *s, enum stats_mail result)
 {
     count(s, OF_SERVICE(mails), result, 1);

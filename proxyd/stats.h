@@ -63,6 +63,7 @@ struct stats_service_counts {
     uint64_t connections[STATS_CONNECTIONS];
     uint64_t closed[STATS_CLOSED]; /* by enum client_reason */
     uint64_t logins[STATS_LOGINS];
+    uint64_t limited; /* of the temporary ones: not taken, by auth_failures_per_ip */
     uint64_t mails[STATS_MAILS];
     uint64_t bytes[STATS_DIRECTIONS];
     struct stats_times login;   /* from whole credentials to the node's yes */
@@ -95,6 +96,9 @@ void stats_session_ends(struct stats_service *s, unsigned reason);
 
 /* A login has ended; NS, which only counts where it went well, is how long it took. */
 void stats_login(struct stats_service *s, enum stats_login result, uint64_t ns);
+
+/* A login was not even taken, for the failed ones of its address. */
+void stats_limited(struct stats_service *s);
 
 void stats_mail(struct stats_service *s, enum stats_mail result);
 void stats_bytes(struct stats_service *s, uint64_t from_client, uint64_t to_client);

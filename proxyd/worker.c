@@ -63,14 +63,24 @@ static int patience(struct worker *w)
     return uv < 0 || tick < uv ? tick : uv;
 }
 
+/* Only who asks resets it, in between: one of two that are as long may be lost by that. */
+static void note_round(struct worker *w, uint64_t now)
+{
+    uint64_t took = w->round_began ? now - w->round_began : 0;
+    if (took > atomic_load_explicit(&w->longest, memory_order_relaxed))
+        atomic_store_explicit(&w->longest, took, memory_order_relaxed);
+}
+
 static int wait_for_events(struct worker *w, struct epoll_event *events)
 {
     uint64_t since = uv_hrtime();
+    note_round(w, since);
     atomic_store_explicit(&w->waiting_since, since, memory_order_relaxed);
     int n = epoll_wait(w->epoll, events, EVENTS, patience(w));
     assert(n >= 0 || errno == EINTR);
     atomic_store_explicit(&w->waiting_since, 0, memory_order_relaxed);
-    uint64_t idle = atomic_load_explicit(&w->idle, memory_order_relaxed) + uv_hrtime() - since;
+    w->round_began = uv_hrtime();
+    uint64_t idle = atomic_load_explicit(&w->idle, memory_order_relaxed) + w->round_began - since;
     atomic_store_explicit(&w->idle, idle, memory_order_relaxed);
     return n;
 }
@@ -270,6 +280,11 @@ void worker_forget(struct worker *w, struct worker_guest *guest)
     while (*p != guest)
         p = &(*p)->next;
     *p = guest->next;
+}
+
+uint64_t worker_longest_round(struct worker *w)
+{
+    return atomic_exchange_explicit(&w->longest, 0, memory_order_relaxed);
 }
 
 uint64_t worker_idle(const struct worker *w)

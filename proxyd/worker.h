@@ -71,6 +71,8 @@ struct worker {
     struct worker_guest *guests;
 
     _Atomic uint64_t idle, waiting_since; /* ns; the latter 0 while it does not wait */
+    _Atomic uint64_t longest;             /* ns: worker_longest_round */
+    uint64_t round_began;                 /* ns */
     struct ring soon;                     /* posts to be run in this round */
     uv_async_t wake;
     pthread_mutex_t lock;
@@ -123,6 +125,11 @@ void worker_timer_clear(struct worker *w, struct timer *t);
 void worker_keep(struct worker *w, struct worker_guest *guest);
 struct worker_guest *worker_guest(const struct worker *w, const void *owner);
 void worker_forget(struct worker *w, struct worker_guest *guest);
+
+/* The longest time, in ns, for which W had no look for events, since the last call. From any
+ * thread.
+ */
+uint64_t worker_longest_round(struct worker *w);
 
 /* How long W has waited for events so far, the present wait included, in ns. From any thread. */
 uint64_t worker_idle(const struct worker *w);

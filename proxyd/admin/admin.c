@@ -10,6 +10,7 @@
 #include "admin/status.h"
 #include "admin/status_page.h"
 #include "base/mem.h"
+#include "crew.h"
 #include "recent.h"
 
 #include <stdlib.h>
@@ -67,6 +68,7 @@ static void answer_metrics(const char *rest, struct http_response *r)
     (void)rest;
     buf_room(&r->body, room);
     snapshot_take(&s, admin.config, admin.draining);
+    s.longest_round = crew_longest_round();
     metrics_write(&r->body, &s);
     snapshot_free(&s);
     room = buf_len(&r->body) + buf_len(&r->body) / 8;

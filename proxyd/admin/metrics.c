@@ -118,6 +118,10 @@ static void write_process(struct buf *out, const struct snapshot *s)
     begin(out, "proxyd_build_info", "version", VERSION, NULL);
     number(out, 1);
     gauge(out, "proxyd_workers", "Threads that serve clients.", s->workers);
+    family(out, "proxyd_worker_longest_round_seconds", "gauge",
+           "The longest time for which a worker did not look for events, since the last scrape.");
+    begin(out, "proxyd_worker_longest_round_seconds", NULL);
+    seconds(out, s->longest_round);
     gauge(out, "proxyd_draining", "1 after TERM: no new connection is accepted.", s->draining);
     family(out, "process_cpu_seconds_total", "counter", "CPU time of the user and the system.");
     buf_addf(out, "process_cpu_seconds_total %.2f\n", p->cpu_seconds);
@@ -183,8 +187,8 @@ static const struct split splits[] = {
      STATS_CONNECTIONS, connection_word, NULL},
     {"proxyd_connections_closed_total", "reason", "Accepted connections that have ended, and why.",
      IN_COUNTS(closed), REASON_COUNT, reason_word, NULL},
-    {"proxyd_logins_total", "result", "Logins that were tried.", IN_COUNTS(logins), STATS_LOGINS,
-     login_word, NULL},
+    {"proxyd_logins_total", "result", "Logins that were tried, by their end.", IN_COUNTS(logins),
+     STATS_LOGINS, login_word, NULL},
     {"proxyd_mail_recipients_total", "result", "Recipients of mail, by what became of them.",
      IN_COUNTS(mails), STATS_MAILS, mail_word, takes_mail},
     {"proxyd_relayed_bytes_total", "direction",
@@ -231,6 +235,13 @@ static void write_services(struct buf *out, const struct snapshot *s)
     }
     for (size_t i = 0; i < sizeof splits / sizeof *splits; i++)
         write_split(out, s, &splits[i]);
+    family(out, "proxyd_logins_limited_total", "counter",
+           "Logins not taken for the failed ones of their address; temporary in the metric above.");
+    EACH_SERVICE(x, s)
+    {
+        begin(out, "proxyd_logins_limited_total", "service", x->service->name, NULL);
+        number(out, x->counts.limited);
+    }
     write_times(out, s, "proxyd_login_seconds", IN_COUNTS(login),
                 "From whole credentials to the node's yes.");
     write_times(out, s, "proxyd_backend_connect_seconds", IN_COUNTS(connect),

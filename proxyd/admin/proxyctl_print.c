@@ -161,11 +161,15 @@ static void put_status(const json_t *status)
 {
     size_t i;
     json_t *before;
-    static const struct column services[] = {
-        {"SERVICE", "service", CELL_TEXT},        {"SESSIONS", "sessions", CELL_NUMBER},
-        {"CONNECTIONS", "accepted", CELL_NUMBER}, {"LOGINS", "ok", CELL_NUMBER},
-        {"FAILED", "failed", CELL_NUMBER},        {"IN", "bytes_in", CELL_SIZE},
-        {"OUT", "bytes_out", CELL_SIZE},          {0}};
+    static const struct column services[] = {{"SERVICE", "service", CELL_TEXT},
+                                             {"SESSIONS", "sessions", CELL_NUMBER},
+                                             {"CONNECTIONS", "accepted", CELL_NUMBER},
+                                             {"LOGINS", "ok", CELL_NUMBER},
+                                             {"FAILED", "failed", CELL_NUMBER},
+                                             {"LIMITED", "limited", CELL_NUMBER},
+                                             {"IN", "bytes_in", CELL_SIZE},
+                                             {"OUT", "bytes_out", CELL_SIZE},
+                                             {0}};
     static const struct column nodes[] = {
         {"NODE", "node", CELL_TEXT},          {"SERVICE", "service", CELL_TEXT},
         {"HOST", "host", CELL_TEXT},          {"PORT", "port", CELL_NUMBER},
@@ -196,6 +200,7 @@ static void put_status(const json_t *status)
     lift(json_object_get(status, "services"), "connections", "accepted", "accepted");
     lift(json_object_get(status, "services"), "logins", "ok", "ok");
     lift(json_object_get(status, "services"), "logins", "failed", "failed");
+    lift(json_object_get(status, "services"), "logins", "limited", "limited");
     put_section(status, "services", services);
     put_section(status, "nodes", nodes);
     put_section(status, "maps", maps);

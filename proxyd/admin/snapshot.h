@@ -37,6 +37,7 @@ struct snapshot {
     const struct config *config;
     bool draining;
     unsigned workers;
+    uint64_t longest_round; /* ns, since the last time that somebody asked for metrics */
     struct process process;
     struct snapshot_service *services; /* in the configuration's order, as the next two */
     struct snapshot_map *maps;

@@ -29,6 +29,7 @@ static json_t *service_json(const struct config_service *service)
     stats_service_sum(service->stats, &counts);
     for (int i = 0; i < STATS_LOGINS; i++)
         json_object_set_new(logins, stats_login_word(i), number(counts.logins[i]));
+    json_object_set_new(logins, "limited", number(counts.limited));
     for (int i = 0; i < STATS_CONNECTIONS; i++)
         json_object_set_new(connections, stats_connection_word(i), number(counts.connections[i]));
     return json_pack("{s:o,s:s,s:b,s:o,s:o,s:o,s:o,s:o}", "service", text_json(service->name),

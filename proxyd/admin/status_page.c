@@ -189,7 +189,7 @@ static void write_head(struct buf *out, const struct snapshot *s)
 
 static uint64_t refused(const struct stats_service_counts *c)
 {
-    uint64_t all = 0;
+    uint64_t all = c->limited;
     for (unsigned i = STATS_ACCEPTED + 1; i < STATS_CONNECTIONS; i++)
         all += c->connections[i];
     return all;

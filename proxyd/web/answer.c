@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: ISC
  *
  * Answers of our own, and the log's line about every request: see exchange.h. */
+#include "recent.h"
 #include "stats.h"
 #include "web/exchange.h"
 
@@ -10,7 +11,8 @@
 
 enum {
     PIECE = 64 * 1024, /* bytes of a body written at once */
-    SMALL = 1024       /* with its head, where it is no larger */
+    SMALL = 1024,      /* with its head, where it is no larger */
+    TALK = 256 * 1024  /* bytes that are worth telling recent.h */
 };
 
 /* ---- the log ---- */
@@ -26,6 +28,7 @@ void answer_log(const struct exchange *x)
     stats_bytes(c->service->stats, in, out);
     x->web->bytes_in += in;
     x->web->bytes_out += out;
+    answer_talker(x->web, false);
     if (!client_log(&l, c, LOG_LEVEL_INFO, "http"))
         return;
     log_str(&l, "node", c->node ? node_name(c->node) : NULL);
@@ -38,6 +41,15 @@ void answer_log(const struct exchange *x)
     log_seconds(&l, "seconds", c->worker->now - x->started);
     log_str(&l, "reason", x->result.error);
     log_end(&l);
+}
+
+void answer_talker(struct web *w, bool end)
+{
+    uint64_t bytes = w->bytes_in + w->bytes_out - w->told;
+    if (!w->client.user || (bytes < TALK && !(end && bytes)))
+        return;
+    w->told += bytes;
+    recent_bytes(w->client.user, bytes);
 }
 
 /* ---- answering ---- */

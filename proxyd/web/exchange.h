@@ -42,6 +42,7 @@ struct web {
     struct addr *local;           /* where it came to, where a PROXY header told; owned */
     uint64_t stop_by;             /* ms: when it is cut off, once it is to stop; 0: not yet */
     uint64_t bytes_in, bytes_out; /* of bodies, in all exchanges that are over */
+    uint64_t told;                /* of them, to recent.h */
 };
 
 /* A request's answer, as the log tells it. */
@@ -142,6 +143,9 @@ enum web_state answer_step(struct exchange *x);
 
 /* Logs and counts the request, which is over, answered or not. */
 void answer_log(const struct exchange *x);
+
+/* Tells who moves much: from time to time, and at the END of a connection. */
+void answer_talker(struct web *w, bool end);
 
 /* ---- pump.c ---- */
 

@@ -47,6 +47,7 @@ enum web_state web_end(struct web *w, enum client_reason reason, const char *det
     w->client.reason = reason;
     if (w->exchange)
         exchange_free(w->exchange);
+    answer_talker(w, true);
     log_close(w, detail);
     if (w->client.stream.failed || (silent && !w->client.stream.ssl))
         return end_now(w);

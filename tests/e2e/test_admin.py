@@ -257,6 +257,23 @@ class Counting(Admin, Case):
         self.wait_metric(0, 'proxyd_sessions', service='imap')
         self.assertEqual(metrics(self.port).sum('proxyd_connections_closed_total', service='imap'), 2)
 
+    def test_logins_that_are_not_taken(self):
+        p = self.proxyd(**self.with_admin({'imap': {'limits': {'auth_failures_per_ip': 1, 'interval': '1h'}}}))
+        for word in 'AUTHENTICATIONFAILED', 'UNAVAILABLE', 'UNAVAILABLE':
+            client = self.connect(p)
+            client.expect('* OK ...')
+            client.ask(f'a LOGIN bob@example.org {WRONG}', f'a NO [{word}] ...')
+            client.close()
+        self.wait_metric(2, 'proxyd_logins_limited_total', service='imap')
+        self.assertEqual(p.ask('status')['services'][0]['logins']['limited'], 2)
+        self.assertEqual(p.order('status').splitlines()[3].split()[:6], ['imap', '0', '3', '0', '1', '2'])
+
+    def test_the_longest_round_is_that_since_the_last_look(self):
+        self.proxyd(**self.with_admin({}))
+        longest = metrics(self.port).get('proxyd_worker_longest_round_seconds')
+        self.assertLess(0, longest)
+        self.assertLess(longest, PATIENCE)
+
     def test_a_long_session_is_seen_while_it_runs(self):
         node = self.node()
         p = self.proxyd(f'* {node.address}', **self.with_admin({}))

@@ -3,12 +3,14 @@
 looks like is in build/status-light.png and build/status-dark.png afterwards."""
 import json
 import os
+import time
 
 from case import Case
 from chromium import Chromium
 from metrics import fetch
 from proxyd import PASSWORD, ROOT, WRONG
-from wire import free_port
+from web_case import WebCase
+from wire import PATIENCE, free_port
 
 EVIL = '<script>document.title=1</script>'
 
@@ -54,6 +56,19 @@ class Json(Status):
         self.assertEqual(found['failures'][0]['login'], 'nobody@example.org')
         self.assertEqual(found['failures'][0]['reason'], 'no map knows the login')
         self.assertFalse(found['draining'])
+
+
+class Talkers(WebCase):
+    def test_those_of_webmail_are_told_too(self):
+        node, port = self.node(), free_port()
+        p = self.web(node, sections={'admin': {'listen': f'127.0.0.1:{port}'}})
+        client = self.client(p)
+        self.exchange(client, node, body=b'x' * 1000000)
+        client.close()
+        deadline = time.monotonic() + PATIENCE
+        while not (talkers := json.loads(fetch(port, '/status.json').text)['talkers']):
+            self.assertLess(time.monotonic(), deadline)
+        self.assertEqual([talker['login'] for talker in talkers], ['bob@example.org'])
 
 
 class Page(Status):
