@@ -117,6 +117,13 @@ static bool finished(struct worker *w)
     return w->ended;
 }
 
+/* Ends all that libuv still does for W. */
+static void close_loop(struct worker *w)
+{
+    uv_close((uv_handle_t *)&w->wake, NULL);
+    uv_run(&w->uv, UV_RUN_DEFAULT);
+}
+
 static void *run(void *arg)
 {
     struct worker *w = arg;
@@ -128,26 +135,54 @@ static void *run(void *arg)
         w->guests = guest->next;
         guest->end(guest);
     }
-    uv_close((uv_handle_t *)&w->wake, NULL);
-    uv_run(&w->uv, UV_RUN_DEFAULT);
+    close_loop(w);
     w->at_end();
     return NULL;
+}
+
+/* The epoll set with libuv's in it; 0 or an errno, and then there is neither. */
+static int open_loop(struct worker *w)
+{
+    struct epoll_event event = {.events = EPOLLIN, .data.ptr = NULL};
+    w->epoll = epoll_create1(EPOLL_CLOEXEC);
+    if (w->epoll < 0)
+        return errno;
+    int error = -uv_loop_init(&w->uv);
+    if (error) {
+        close(w->epoll);
+        return error;
+    }
+    int failed = uv_async_init(&w->uv, &w->wake, run_posts) ||
+                 epoll_ctl(w->epoll, EPOLL_CTL_ADD, uv_backend_fd(&w->uv), &event) != 0;
+    assert(!failed);
+    return 0;
+}
+
+/* Gives back all that W has; its thread has ended, or has never begun. */
+static void worker_free(struct worker *w)
+{
+    uv_loop_close(&w->uv);
+    close(w->epoll);
+    for (size_t i = 0; i < WORKER_ENGINES; i++)
+        pool_free(&w->client_pools[i]);
+    pool_free(&w->login_pool);
+    pool_free(&w->exchange_pool);
+    pool_free(&w->placement_pool);
+    pool_free(&w->courier_pool);
+    pthread_mutex_destroy(&w->lock);
+    free(w->scratch);
+    free(w);
 }
 
 struct worker *worker_start(void (*at_end)(void))
 {
     struct worker *w = xcalloc(1, sizeof *w);
-    struct epoll_event event = {.events = EPOLLIN, .data.ptr = NULL};
-    w->epoll = epoll_create1(EPOLL_CLOEXEC);
-    if (w->epoll < 0 || uv_loop_init(&w->uv)) {
-        if (w->epoll >= 0)
-            close(w->epoll);
+    int error = open_loop(w);
+    if (error) {
         free(w);
+        errno = error;
         return NULL;
     }
-    int failed = uv_async_init(&w->uv, &w->wake, run_posts) ||
-                 epoll_ctl(w->epoll, EPOLL_CTL_ADD, uv_backend_fd(&w->uv), &event) != 0;
-    assert(!failed);
     w->wake.data = w;
     w->at_end = at_end;
     w->now = uv_now(&w->uv);
@@ -158,9 +193,13 @@ struct worker *worker_start(void (*at_end)(void))
     ring_init(&w->soon);
     ring_init(&w->posts);
     pthread_mutex_init(&w->lock, NULL);
-    failed = pthread_create(&w->thread, NULL, run, w);
-    assert(!failed);
-    return w;
+    error = pthread_create(&w->thread, NULL, run, w);
+    if (error == 0)
+        return w;
+    close_loop(w);
+    worker_free(w);
+    errno = error;
+    return NULL;
 }
 
 bool worker_ended(struct worker *w)
@@ -174,17 +213,7 @@ bool worker_ended(struct worker *w)
 void worker_join(struct worker *w)
 {
     pthread_join(w->thread, NULL);
-    uv_loop_close(&w->uv);
-    close(w->epoll);
-    for (size_t i = 0; i < WORKER_ENGINES; i++)
-        pool_free(&w->client_pools[i]);
-    pool_free(&w->login_pool);
-    pool_free(&w->exchange_pool);
-    pool_free(&w->placement_pool);
-    pool_free(&w->courier_pool);
-    pthread_mutex_destroy(&w->lock);
-    free(w->scratch);
-    free(w);
+    worker_free(w);
 }
 
 int worker_watch(struct worker *w, int fd, struct watch *watch)

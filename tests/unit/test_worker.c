@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: ISC
  *
- * worker: what is closed is not heard of any more, even while another process has the descriptor.
- */
+ * worker: what is closed is not heard of any more, even while another process has the descriptor;
+ * and what becomes of one for which there is no thread. */
 #include "worker.h"
 
+#include <errno.h>
 #include <semaphore.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -101,10 +102,33 @@ static void closed_is_not_heard_of(void **state)
     close(bell.there);
 }
 
+/* Nobody has the address space for a stack of that size. */
+static void no_thread_is_no_worker(void **state)
+{
+    (void)state;
+    pthread_attr_t usual, vast;
+    assert_int_equal(pthread_getattr_default_np(&usual), 0);
+    assert_int_equal(pthread_getattr_default_np(&vast), 0);
+    assert_int_equal(pthread_attr_setstacksize(&vast, (size_t)1 << 50), 0);
+    assert_int_equal(pthread_setattr_default_np(&vast), 0);
+    int before = dup(STDIN_FILENO);
+    close(before);
+    errno = 0;
+    assert_null(worker_start(nothing));
+    assert_int_equal(errno, EAGAIN);
+    int after = dup(STDIN_FILENO);
+    close(after);
+    assert_int_equal(after, before); /* no descriptor is left open */
+    assert_int_equal(pthread_setattr_default_np(&usual), 0);
+    pthread_attr_destroy(&usual);
+    pthread_attr_destroy(&vast);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(closed_is_not_heard_of),
+        cmocka_unit_test(no_thread_is_no_worker),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
