@@ -24,6 +24,7 @@ struct check {
     struct stream stream;
     struct link link;
     struct timer timer;
+    uint64_t end; /* ms: when it is over, whatever the node still says; 0: it has not greeted yet */
 };
 
 /* All checks of a worker. */
@@ -60,15 +61,24 @@ static void finish(struct check *c, const char *error)
     drop(c);
 }
 
-static void judge(struct check *c, enum link_result result)
+/* Up to the greeting the link knows how long. */
+static void set_timer(struct check *c)
 {
     struct worker *w = c->checker->worker;
+    if (!c->link.deadline && !c->end)
+        c->end = w->now + ANSWER_TIME;
+    uint64_t due = c->link.deadline ? c->link.deadline : c->end;
+    worker_timer(w, &c->timer, due > w->now ? due - w->now : 0);
+}
+
+static void judge(struct check *c, enum link_result result)
+{
     if (result == LINK_FAILED)
         finish(c, c->link.error);
     else if (result != LINK_MORE)
         finish(c, NULL);
     else
-        worker_timer(w, &c->timer, c->link.deadline ? c->link.deadline - w->now : ANSWER_TIME);
+        set_timer(c);
 }
 
 static void ready(struct watch *watch, uint32_t events)

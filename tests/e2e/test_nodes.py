@@ -214,6 +214,19 @@ class Checks(Base):
         p.wait('node', state='down')
         self.assertEqual(len(p.events('node')), 1)
 
+    def test_a_check_ends_though_the_node_goes_on_talking(self):
+        def drip(wire):
+            wire.say('* OK node')
+            wire.send(b'* OK ')
+            while True:
+                wire.send(b'x')
+                time.sleep(0.2)
+
+        node = self.node(serve=drip)
+        p = self.proxyd('* node1', nodes={'node1': {'address': node.address}},
+                        imap={'backend': {'check': {'interval': '1h', 'fall': 1}}})
+        self.assertEqual(p.wait('node', seconds=30, state='down')['reason'], 'the node does not answer in time')
+
     def test_checks_speak_the_protocol_and_leave_politely(self):
         imap, pop3 = self.node(), self.node()
         self.proxyd('* node1', nodes={'node1': {'address': '127.0.0.1',
