@@ -56,13 +56,13 @@ static void node_free(struct node *node)
     free(node);
 }
 
-/* Makes room in a full table: nodes that nobody uses go. */
+/* Makes room in a full table: nodes that nobody uses go, and that only a map has named. */
 static void evict(struct node_group *g)
 {
     for (size_t i = 0; i < NODE_BUCKETS; i++)
         for (struct node **at = &g->table[i]; *at;) {
             struct node *node = *at;
-            if (atomic_load(&node->references) > 0 || node->resolution) {
+            if (node->configured || atomic_load(&node->references) > 0 || node->resolution) {
                 at = &node->next;
                 continue;
             }
@@ -606,16 +606,18 @@ static void log_health(const struct node *node, const char *error)
     log_end(&l);
 }
 
-static void set_capabilities(struct node *node, struct str announced)
+/* Whether they are others than before. */
+static bool set_capabilities(struct node *node, struct str announced)
 {
     char space[PROTO_CAPABILITIES_MAX];
     struct buf out;
     buf_init(&out, space, sizeof space, sizeof space);
     proto_filter(node->group->protocol, announced, &out);
-    if (out.full)
-        return;
+    if (out.full || (node->capabilities && str_eq(buf_str(&out), str_of(node->capabilities))))
+        return false;
     free(node->capabilities);
     node->capabilities = xstrndup(buf_str(&out).p, buf_len(&out));
+    return true;
 }
 
 /* Whether the node has turned, up or down. */
@@ -631,16 +633,17 @@ static bool take_result(struct node *node, bool good)
     return true;
 }
 
+/* Logins wait for the lock of the groups, and merging takes its time where there are many nodes. */
 void node_checked(struct node *node, const char *error, struct str capabilities)
 {
     pthread_mutex_lock(&node_groups.lock);
     pthread_mutex_lock(&node->lock);
     bool turned = node->wanted && take_result(node, error == NULL);
-    if (node->wanted && !error)
-        set_capabilities(node, capabilities);
+    bool learned = node->wanted && !error && set_capabilities(node, capabilities);
     snprintf(node->trouble, sizeof node->trouble, "%s", error ? error : "");
     pthread_mutex_unlock(&node->lock);
-    merge_capabilities(node->group);
+    if (turned || learned)
+        merge_capabilities(node->group);
     pthread_mutex_unlock(&node_groups.lock);
     if (turned)
         log_health(node, error);
@@ -759,12 +762,14 @@ static bool is_used(struct node *node)
 
 static bool check_is_due(struct node *node, uint64_t now)
 {
-    const struct node_group *g = node->group;
+    struct node_group *g = node->group;
     if (!g->current || g->check_interval == 0 || !node->wanted || now < node->next_check)
         return false;
     node->next_check = now + g->check_interval;
-    if (!is_used(node))
+    if (!is_used(node)) {
+        merge_capabilities(g);
         return false;
+    }
     atomic_fetch_add(&node->references, 1);
     return true;
 }

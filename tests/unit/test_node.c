@@ -7,6 +7,7 @@
 #include "worker_case.h"
 
 #include <semaphore.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -320,6 +321,59 @@ static void stops_checking_hosts_that_nobody_uses(void **state)
     node_unref(node);
 }
 
+static void bring_down(struct node *node)
+{
+    for (int i = 0; i < 2; i++)
+        node_checked(node, "cannot connect", (struct str){NULL, 0});
+}
+
+/* Nor does it hold back any more what clients are told. */
+static void what_is_forgotten_was_not_announced(void **state)
+{
+    (void)state;
+    struct node *a = make_node("forgetful", 0, 8);
+    struct node *b = node_get(service.group, NULL, "127.0.0.2", 143);
+    struct client c;
+    enter(a, &c);
+    node_checked(a, NULL, str_of("IMAP4rev1 IDLE"));
+    node_checked(b, NULL, str_of("IMAP4rev1"));
+    assert_string_equal(node_capabilities(service.group), "IMAP4rev1 ");
+    for (uint64_t now = 3000000; now < 4000000; now += 1000)
+        while (strcmp(due(now), "none") != 0)
+            ;
+    assert_string_equal(node_capabilities(service.group), "IMAP4rev1 IDLE ");
+    node_leave(&c.ticket);
+    node_unref(a);
+    node_unref(b);
+}
+
+/* However many hosts maps have named. */
+static void keeps_nodes_of_the_configuration(void **state)
+{
+    struct map *maps[1];
+    struct config_node nodes[] = {{.name = (char *)"here", .address = {(char *)"127.0.0.9", 0}}};
+    (void)state;
+    node_unref(make_node("crowded", 0, 8));
+    service.maps = maps;
+    service.map_count = 1;
+    config.nodes = nodes;
+    config.node_count = 1;
+    node_configure(&config);
+    struct node *node = node_get(service.group, NULL, "127.0.0.9", 143);
+    bring_down(node);
+    node_unref(node);
+    for (unsigned i = 0; i < 10000; i++) {
+        char host[32];
+        snprintf(host, sizeof host, "10.0.%u.%u", i / 256, i % 256);
+        node_unref(node_get(service.group, NULL, host, 143));
+    }
+    node = node_get(service.group, NULL, "127.0.0.9", 143);
+    assert_string_equal(node_name(node), "here");
+    assert_false(node_is_up(node));
+    node_unref(node);
+    config.node_count = 0;
+}
+
 static void failover_may_be_a_node(void **state)
 {
     struct config_node nodes[] = {
@@ -340,12 +394,6 @@ static bool is_usable(char why[200])
 {
     *why = 0;
     return node_group_usable(service.group, why, 200);
-}
-
-static void bring_down(struct node *node)
-{
-    for (int i = 0; i < 2; i++)
-        node_checked(node, "cannot connect", (struct str){NULL, 0});
 }
 
 static void usable_while_one_of_its_nodes_is_up(void **state)
@@ -489,6 +537,8 @@ int main(void)
         cmocka_unit_test(announces_what_all_can),
         cmocka_unit_test(forgets_nodes_that_a_reload_removes),
         cmocka_unit_test(stops_checking_hosts_that_nobody_uses),
+        cmocka_unit_test(what_is_forgotten_was_not_announced),
+        cmocka_unit_test(keeps_nodes_of_the_configuration),
         cmocka_unit_test(failover_may_be_a_node),
         cmocka_unit_test(usable_while_one_of_its_nodes_is_up),
         cmocka_unit_test(is_seen_as_it_is),
