@@ -182,21 +182,29 @@ static bool is_idle(const struct directory_client *c)
     return idle;
 }
 
+/* Nobody waits for these: checks, and binds of those who have gone. */
+static void drop_questions(struct ring *questions)
+{
+    while (!ring_is_empty(questions)) {
+        struct directory_question *q = OUTER(questions->next, directory_question, ring);
+        directory_question_detach(q);
+        directory_question_free(q);
+    }
+}
+
 static void end_client(struct worker_guest *guest)
 {
     struct directory_client *c = OUTER(guest, directory_client, guest);
-    for (int i = 0; i < DIRECTORY_CHANNELS; i++)
+    for (int i = 0; i < DIRECTORY_CHANNELS; i++) {
+        drop_questions(&c->channels[i].waiting);
         RING_EACH(ring, &c->channels[i].connections)
         {
             struct connection *n = OUTER(ring, connection, ring);
-            RING_EACH(sent, &n->sent)
-            {
-                directory_question_detach(OUTER(sent, directory_question, ring));
-                directory_question_free(OUTER(sent, directory_question, ring));
-            }
+            drop_questions(&n->sent);
             ldap_unbind_ext(n->ld, NULL, NULL);
             free(n);
         }
+    }
     worker_timer_clear(c->worker, &c->patrol);
     directory_unref(c->directory);
     free(c);
@@ -299,7 +307,7 @@ void directory_cancel(struct directory_ask *ask)
     struct connection *n = q->connection;
     if (q->asks || q->finishing || (n && q->bind))
         return;
-    if (n)
+    if (n && n->ld) /* else it is being lost, and Q would have waited for another one */
         ldap_abandon_ext(n->ld, q->id, NULL, NULL);
     directory_question_detach(q);
     directory_question_free(q);

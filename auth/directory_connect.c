@@ -27,7 +27,8 @@ static uint64_t now_ms(void)
     return (uint64_t)t.tv_sec * 1000 + (uint64_t)t.tv_nsec / 1000000;
 }
 
-void directory_explain(char error[DIRECTORY_ERROR_MAX], LDAP *ld, const char *what, int code)
+/* Why the last operation on LD, WHAT, failed with CODE, in words. */
+static void explain(char error[DIRECTORY_ERROR_MAX], LDAP *ld, const char *what, int code)
 {
     char *more = NULL;
     if (ld)
@@ -141,7 +142,7 @@ LDAP *directory_connect(const struct directory_settings *settings, const char *u
     int rc = make(&m, url, for_binds, false);
     if (rc == LDAP_SUCCESS && let_go(m.ld))
         return m.ld;
-    directory_explain(error, m.ld, m.what, rc == LDAP_SUCCESS ? LDAP_CONNECT_ERROR : rc);
+    explain(error, m.ld, m.what, rc == LDAP_SUCCESS ? LDAP_CONNECT_ERROR : rc);
     if (m.ld)
         ldap_unbind_ext(m.ld, NULL, NULL);
     return NULL;
@@ -171,7 +172,7 @@ int directory_chase(const struct directory_settings *settings, const char *url,
                                request->size_limit, result);
     }
     if (rc != LDAP_SUCCESS)
-        directory_explain(error, m.ld, m.what, rc);
+        explain(error, m.ld, m.what, rc);
     *ld = m.ld;
     return rc;
 }

@@ -33,7 +33,4 @@ int directory_chase(const struct directory_settings *settings, const char *url,
                     const struct directory_request *request, uint64_t limit, LDAP **ld,
                     LDAPMessage **result, char error[DIRECTORY_ERROR_MAX]);
 
-/* Why the last operation on LD failed with CODE, in words, on one line. */
-void directory_explain(char error[DIRECTORY_ERROR_MAX], LDAP *ld, const char *what, int code);
-
 #endif

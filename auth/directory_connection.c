@@ -38,13 +38,22 @@ void directory_connection_retire(struct connection *n)
         directory_connection_close(n);
 }
 
+static struct connection *connection_to(const struct channel *channel, int server)
+{
+    RING_EACH(ring, &channel->connections)
+    if (OUTER(ring, connection, ring)->server == server)
+        return OUTER(ring, connection, ring);
+    return NULL;
+}
+
+/* Who is told of it may cancel other questions, and that may end connections: so each is looked for
+ * afresh. */
 void directory_connection_leave_server(struct directory_client *c, int server, const char *why)
 {
     directory_server_failed(c, server, why);
     for (int i = 0; i < DIRECTORY_CHANNELS; i++)
-        RING_EACH(ring, &c->channels[i].connections)
-    if (OUTER(ring, connection, ring)->server == server)
-        directory_connection_lose(OUTER(ring, connection, ring), why);
+        for (struct connection *n; (n = connection_to(&c->channels[i], server)) != NULL;)
+            directory_connection_lose(n, why);
 }
 
 /* ---- what comes ---- */
@@ -174,14 +183,6 @@ static void attempt_run(uv_work_t *work)
                               a->channel == &c->channels[DIRECTORY_BINDS], a->limit, a->error);
 }
 
-static bool has_connection_to(const struct channel *channel, int server)
-{
-    RING_EACH(ring, &channel->connections)
-    if (OUTER(ring, connection, ring)->server == server)
-        return true;
-    return false;
-}
-
 static void attempt_ended(uv_work_t *work, int status)
 {
     struct attempt *a = work->data;
@@ -195,7 +196,7 @@ static void attempt_ended(uv_work_t *work, int status)
         directory_server_answers(c, a->server);
         add_connection(c, a->channel, a->server, a->ld);
         retire_behind(a->channel, a->server);
-    } else if (has_connection_to(a->channel, a->server)) {
+    } else if (connection_to(a->channel, a->server)) {
         a->channel->grow_after = directory_now() + directory_settings_of(c)->retry_interval;
         directory_server_log(c, LOG_LEVEL_WARNING, a->server, a->error);
     } else {
