@@ -123,10 +123,9 @@ static bool crypt_matches(const struct scheme *scheme, struct str value, struct 
 {
     char stored[STORED_MAX + 1], typed[STORED_MAX + 1];
     (void)scheme;
-    if (!text_of(stored, value) || !text_of(typed, given))
-        return false;
+    bool good = text_of(stored, value) && text_of(typed, given);
     struct crypt_data *data = xcalloc(1, sizeof *data); /* 32 KiB */
-    const char *made = crypt_r(typed, stored, data);
+    const char *made = good ? crypt_r(typed, stored, data) : NULL;
     /* What crypt cannot hash it answers with "*0" or "*1", never with the setting itself. */
     bool matches = made && same(made, strlen(made), stored, value.n);
     mem_wipe(data, sizeof *data);

@@ -308,13 +308,9 @@ static enum route_result answered(struct route *r, enum map_result result)
     if (result == MAP_PENDING)
         return end(r, ROUTE_PENDING);
     r->map = map_of(r)->name;
-    switch (result) {
-    case MAP_FOUND:
-        return r->verify ? verify(r) : found(r);
-    case MAP_AMBIGUOUS:
-    default:
+    if (result != MAP_FOUND)
         return refuse(r, VERDICT_TEMPORARY, r->ask.why);
-    }
+    return r->verify ? verify(r) : found(r);
 }
 
 static struct map_report *report_of(struct route *r)

@@ -133,7 +133,7 @@ static enum session_state session_end(struct session *s, enum client_reason reas
     return SESSION_DRAIN;
 }
 
-/* ---- talking with the client ---- */
+/* ---- the states ---- */
 
 static const char *capabilities(const struct config_service *service)
 {
@@ -142,8 +142,6 @@ static const char *capabilities(const struct config_service *service)
            : learned             ? learned
                                  : service->protocol->capabilities;
 }
-
-/* ---- the states ---- */
 
 /* The name in the client's certificate, once there is TLS. */
 static const char *external_name(struct session *s)
