@@ -20,8 +20,11 @@ static void add_fault(struct tls_faults *to, const struct tls_fault *fault)
     struct yaml_node *node = f->node;
     if (fault->sni)
         node = config_check_item(config_check_at(node, "sni"), fault->sni - 1);
-    option_error(config_check_item(config_check_at(node, fault->option), fault->index),
-                 f->c->problems, "%s: %s", fault->option, fault->message);
+    node = config_check_item(config_check_at(node, fault->option), fault->index);
+    if (fault->warning)
+        problem_warning(f->c->problems, node->value, "%s: %s", fault->option, fault->message);
+    else
+        option_error(node, f->c->problems, "%s: %s", fault->option, fault->message);
 }
 
 static bool check_pair(struct config_checking *c, struct yaml_node *node,

@@ -44,7 +44,7 @@ static void refuse(const struct making *m, const char *option, size_t index, con
         snprintf(message + n, sizeof message - (size_t)n, ": %s", reason);
     ERR_clear_error();
     m->faults->count++;
-    m->faults->add(m->faults, &(struct tls_fault){option, index, m->sni, message});
+    m->faults->add(m->faults, &(struct tls_fault){option, index, m->sni, message, false});
 }
 
 /* ---- memory ---- */
@@ -102,6 +102,23 @@ static EVP_PKEY *read_key(const struct making *m, size_t i, const char *file)
     return key;
 }
 
+/* Clients would refuse it; but a front end that does not start for it helps nobody. */
+static void warn_of_age(const struct making *m, size_t i, const X509 *certificate, const char *file)
+{
+    const ASN1_TIME *begin = X509_get0_notBefore(certificate),
+                    *end = X509_get0_notAfter(certificate);
+    bool over = X509_cmp_current_time(end)<0, early = X509_cmp_current_time(begin)> 0;
+    char message[256], date[32] = "";
+    struct tm tm;
+    if (!over && !early)
+        return;
+    if (ASN1_TIME_to_tm(over ? end : begin, &tm))
+        strftime(date, sizeof date, "%Y-%m-%d %H:%M:%S", &tm);
+    snprintf(message, sizeof message, "%s %s %s UTC", file,
+             over ? "has expired on" : "is not valid before", date);
+    m->faults->add(m->faults, &(struct tls_fault){"certificate", i, m->sni, message, true});
+}
+
 static void add_pair(const struct making *m, SSL_CTX *ctx, size_t i, const char *certificate,
                      const char *file)
 {
@@ -109,6 +126,8 @@ static void add_pair(const struct making *m, SSL_CTX *ctx, size_t i, const char 
     bool usable = SSL_CTX_use_certificate_chain_file(ctx, certificate) == 1;
     if (!usable)
         refuse(m, "certificate", i, "cannot use certificate %s", certificate);
+    else
+        warn_of_age(m, i, SSL_CTX_get0_certificate(ctx), certificate);
     EVP_PKEY *key = read_key(m, i, file);
     if (usable && key &&
         (SSL_CTX_use_PrivateKey(ctx, key) != 1 ||

@@ -41,6 +41,7 @@ struct tls_fault {
     size_t index;       /* in a list: which one */
     size_t sni;         /* of which entry of `sni`, counted from 1; 0: of none */
     const char *message;
+    bool warning; /* it can be used all the same, and is not counted */
 };
 
 /* Who wants to know: told of every fault there is, one by one. */

@@ -338,6 +338,34 @@ static void refuses_all_faults_of_tls_at_once(void **state)
     refused(FAULTS("services: {imap: {" PLAIN "}}\n"), expected);
 }
 
+/* Makes NAME.pem over other.key, for this time ("YYYYMMDDHHMMSSZ"). */
+static void make_certificate(const char *name, const char *begin, const char *end)
+{
+    write_file("ca.cnf",
+               "[ca]\ndefault_ca = d\n[d]\ndatabase = ca.index\nnew_certs_dir = .\n"
+               "default_md = sha256\npolicy = p\nrand_serial = yes\n[p]\ncommonName = supplied\n");
+    write_file("ca.index", "");
+    char *command =
+        xasprintf("(openssl req -new -key other.key -subj /CN=mail.example.org -out ca.csr && "
+                  "openssl ca -config ca.cnf -batch -selfsign -keyfile other.key -in ca.csr "
+                  "-out %s.pem -notext -startdate %s -enddate %s) >/dev/null 2>&1",
+                  name, begin, end);
+    assert_int_equal(system(command), 0);
+    free(command);
+}
+
+static void warns_of_certificates_out_of_time(void **state)
+{
+    (void)state;
+    make_certificate("old", "20200101000000Z", "20210203040506Z");
+    make_certificate("new", "20990101000000Z", "20990203000000Z");
+    refused(MAPS "tls: {certificate: old.pem, key: other.key}\n" LISTENERS,
+            "t.yaml:2:20: warning: certificate: old.pem has expired on 2021-02-03 04:05:06 UTC\n");
+    refused(MAPS "tls: {certificate: [rsa.pem, new.pem], key: [rsa.key, other.key]}\n" LISTENERS,
+            "t.yaml:2:30: warning: certificate: new.pem is not valid before 2099-01-01 00:00:00 "
+            "UTC\n");
+}
+
 static void refuses_services(void **state)
 {
     (void)state;
@@ -514,6 +542,7 @@ int main(void)
         cmocka_unit_test(refuses_listeners),
         cmocka_unit_test(refuses_certificates),
         cmocka_unit_test(refuses_all_faults_of_tls_at_once),
+        cmocka_unit_test(warns_of_certificates_out_of_time),
         cmocka_unit_test(refuses_services),
         cmocka_unit_test(refuses_capabilities_that_are_none),
         cmocka_unit_test(refuses_unsafe_logins),
