@@ -14,7 +14,9 @@
 #include <string.h>
 
 enum {
-    GATE_POLL = 500 /* ms between two looks whether others want the place of an idle courier */
+    GATE_POLL = 500, /* ms between two looks whether others want the place of an idle courier */
+    STALL_TIME =
+        180 * 1000 /* ms that a node has to take a piece of a message (RFC 5321, 4.5.3.2) */
 };
 
 /* ---- what the client is told ---- */
@@ -285,6 +287,7 @@ static enum mail_state refuse(struct mail *m, struct recipient *r)
     struct placement *p = m->placement;
     mail_log_route(m, r, p->route.why);
     courier_forget(r);
+    m->server.errors += *p->answer == '5';
     transaction_refuse(m, r, p->answer);
     return placed(m);
 }
@@ -485,6 +488,16 @@ static enum mail_state do_open(struct mail *m)
     return MAIL_BODY;
 }
 
+/* A node that does not take what the client has sent is not waited for as long as a client. */
+static uint64_t body_end(const struct mail *m)
+{
+    uint64_t idle = m->client.service->idle_timeout;
+    RING_EACH(ring, &m->couriers)
+    if (stream_pending(&OUTER(ring, courier, ring)->stream))
+        return m->active + (idle < STALL_TIME ? idle : STALL_TIME);
+    return m->active + idle;
+}
+
 /* A client or a node that stalls. */
 static enum mail_state stalled(struct mail *m)
 {
@@ -517,7 +530,7 @@ static enum mail_state end_chunk(struct mail *m)
 static enum mail_state do_body(struct mail *m)
 {
     enum message_result result = message_step(m);
-    m->due = idle_end(m);
+    m->due = body_end(m);
     switch (result) {
     case MESSAGE_END:
         return MAIL_FINAL;

@@ -67,6 +67,7 @@ struct placement {
     struct creds creds;
     uint64_t again; /* ms: when the maps are asked again; or 0 */
     bool hosted, holding;
+    bool barred;       /* from going anywhere */
     struct node *node; /* a reference, until somebody takes it */
     const char *answer;
 };

@@ -41,9 +41,16 @@ static enum placing refuse(struct placement *p, const char *answer)
 
 static bool may_relay(const struct mail *m)
 {
-    const struct config_mail *mail = &m->client.service->mail;
-    return mail->relay.host &&
-           network_match(mail->relay_networks.list, mail->relay_networks.count, &m->client.address);
+    const struct config_networks *networks = &m->client.service->mail.relay_networks;
+    return network_match(networks->list, networks->count, &m->client.address);
+}
+
+/* "user%site", "site!user", "user@site" in the place of a user: the node, which may trust us, could
+ * take it for its own to relay, as Postfix does. */
+static bool has_route(const char *mailbox)
+{
+    const char *at = strrchr(mailbox, '@');
+    return at && mailbox + strcspn(mailbox, "@%!") < at;
 }
 
 static enum placing relay(struct placement *p)
@@ -66,7 +73,9 @@ static enum placing unknown(struct placement *p)
         return PLACING_DISCARD;
     if (p->hosted)
         return refuse(p, "550 5.1.1 User unknown");
-    return may_relay(m) ? relay(p) : refuse(p, "554 5.7.1 Relay access denied");
+    return may_relay(m) && m->client.service->mail.relay.host
+               ? relay(p)
+               : refuse(p, "554 5.7.1 Relay access denied");
 }
 
 /* ---- asking ---- */
@@ -108,7 +117,11 @@ void placement_start(struct mail *m, struct recipient *r)
     p->route.explain = m->client.service->log_level >= LOG_LEVEL_DEBUG;
     p->route.named = !p->hosted;
     p->route.fresh = r->courier; /* it was asked about before */
-    ask(p);
+    p->barred = has_route(r->mailbox) && !may_relay(m);
+    if (p->barred)
+        p->route.why = "a route within the mailbox";
+    else
+        ask(p);
 }
 
 void placement_end(struct mail *m)
@@ -145,6 +158,8 @@ static enum placing hold(struct placement *p)
 enum placing placement_step(struct placement *p)
 {
     const struct route *r = &p->route;
+    if (p->barred)
+        return refuse(p, "554 5.7.1 Relay access denied");
     if (p->node)
         return PLACING_NODE;
     switch (r->result) {

@@ -94,6 +94,7 @@ static void told(struct mail *m, struct recipient *r)
 {
     m->transaction.first = next_of(&m->transaction, r);
     m->server.owed--;
+    m->active = m->client.worker->now; /* it is the client's turn */
     free(r->answer);
     r->answer = NULL;
     if (r->state == RECIPIENT_REFUSED)
@@ -167,6 +168,8 @@ static void answer_all(struct mail *m, bool each)
     }
     mail_say(m, all);
     m->messages += taken;
+    if (taken)
+        m->server.errors = 0;
 }
 
 static void free_recipients(struct mail *m, const char *reason)

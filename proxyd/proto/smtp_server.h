@@ -46,6 +46,8 @@ struct smtp_server {
     /* ---- the caller's part: set by the caller */
     unsigned owed;     /* recipients that are not answered yet */
     unsigned accepted; /* recipients of this transaction that were */
+    unsigned errors;   /* unknown or malformed commands so far; the caller counts recipients that
+                          nobody can have, and begins anew when a message was taken */
     /* ---- told with a want; slices are valid until the next call, if the input is left alone */
     struct str args; /* of MAIL or RCPT, for smtp_path_mail, smtp_path_rcpt; `path` and `params` are
                         what is in there */
@@ -63,10 +65,9 @@ struct smtp_server {
     bool utf8;                     /* with SMTPUTF8 */
     bool chunked;                  /* a first BDAT was taken */
     /* ---- smtp_server.c's own */
-    bool talked;     /* a first line has come */
-    unsigned errors; /* unknown or malformed commands so far */
-    uint64_t skip;   /* bytes of a refused chunk that are still to come */
-    uint32_t used;   /* bytes of the command told last: taken from the input by the next call */
+    bool talked;   /* a first line has come */
+    uint64_t skip; /* bytes of a refused chunk that are still to come */
+    uint32_t used; /* bytes of the command told last: taken from the input by the next call */
 };
 
 /* Begins; SETUP's strings outlive S. Writes the greeting. */

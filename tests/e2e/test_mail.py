@@ -287,6 +287,18 @@ class Policy(Base):
         client.ask('RCPT TO:<postmaster>', '250 ...')
         client.ask('RCPT TO:<Postmaster@example.org>', '250 ...')
 
+    def test_routes_within_a_mailbox(self):
+        """A node that trusts us might take them for its own to relay (Postfix: allow_percent_hack, swap_bangpath)."""
+        node = MailNode(self)
+        p = self.mail(f'* {node.address}', relay=node.address, relay_networks=['127.0.0.7'])
+        client = self.client(p)
+        client.ask('MAIL FROM:<>', '250 ...')
+        for local in 'eve%example.com', 'example.com!eve', '"eve@example.com"', '"eve%example.com"', '%', '"@"':
+            client.ask(f'RCPT TO:<{local}@example.org>', '554 5.7.1 ...')
+        client = self.client(p, source='127.0.0.7')
+        client.ask('MAIL FROM:<>', '250 ...')
+        client.ask('RCPT TO:<eve%example.com@example.org>', '250 ...')
+
     def test_other_domains_need_an_entry_that_names_them(self):
         node = MailNode(self)
         p = self.mail(f'@example.com {node.address}\nbob@example.net {node.address}\n* {node.address}')
@@ -349,6 +361,21 @@ class Policy(Base):
             client.ask(line, answer)
         self.assertFalse([line for line in client.capabilities if line.startswith('AUTH')])
         client.ask('RCPT TO:<x@y>', '503 5.5.1 ...', '421 4.7.0 ...')
+        client.expect_end()
+
+    def test_guessing_recipients_is_an_error_too(self):
+        node = MailNode(self)
+        p = self.mail(f'{BOB} {node.address}', max_errors=3)
+        client = self.client(p)
+        for _ in range(2):  # a message that is taken is worth some guesses
+            client.ask('MAIL FROM:<>', '250 ...')
+            for guess in 'ann@example.org', EVE:
+                client.ask(f'RCPT TO:<{guess}>', '55...')
+            client.ask('RSET', '250 ...')
+            self.send(client, BOB)
+        client.ask('MAIL FROM:<>', '250 ...')
+        client.say('RCPT TO:<a@example.org>', 'RCPT TO:<b@example.org>', 'RCPT TO:<c@example.org>', 'RCPT TO:<d@example.org>')
+        client.expect('550 5.1.1 ...', '550 5.1.1 ...', '550 5.1.1 ...', '421 4.7.0 ...')
         client.expect_end()
 
     def test_early_talkers(self):
