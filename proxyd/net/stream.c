@@ -480,6 +480,11 @@ const char *stream_tls_version(const struct stream *st)
     return st->handshaken ? SSL_get_version(st->ssl) : NULL;
 }
 
+const char *stream_tls_name(const struct stream *st)
+{
+    return st->handshaken ? SSL_get_servername(st->ssl, TLSEXT_NAMETYPE_host_name) : NULL;
+}
+
 /* The first name of type GEN_EMAIL among the subject's alternative names. */
 static bool email_name(X509 *cert, char *name, size_t size)
 {

@@ -105,6 +105,10 @@ int stream_handshake(struct stream *st);
 const char *stream_tls_version(const struct stream *st);
 bool stream_peer_name(const struct stream *st, char *name, size_t size);
 
+/* The name by which the client of a finished handshake called us (RFC 6066, 3), or NULL. It is
+ * whatever it said, and lasts as long as the stream. */
+const char *stream_tls_name(const struct stream *st);
+
 /* Why TLS failed, in a few words, into TEXT; returns TEXT. */
 const char *stream_error_text(const struct stream *st, char *text, size_t size);
 

@@ -83,23 +83,10 @@ static void add_length(struct out *out, uint64_t length)
     ADD(out, "\r\n");
 }
 
-/* Cuts the next piece off *REST, up to a semicolon, without blanks around it. */
-static struct str next_piece(struct str *rest)
-{
-    const char *at = rest->n ? memchr(rest->p, ';', rest->n) : NULL;
-    struct str piece = {rest->p, at ? (size_t)(at - rest->p) : rest->n};
-    size_t used = piece.n + (at != NULL);
-    *rest = (struct str){rest->p + used, rest->n - used};
-    while (piece.n && (piece.p[0] == ' ' || piece.p[0] == '\t'))
-        piece = (struct str){piece.p + 1, piece.n - 1};
-    while (piece.n && (piece.p[piece.n - 1] == ' ' || piece.p[piece.n - 1] == '\t'))
-        piece.n--;
-    return piece;
-}
-
+/* As browsers read it (RFC 6265, 5.2): blanks around the name do not count. */
 static bool is_cookie(struct str pair, struct str name)
 {
-    return pair.n > name.n && pair.p[name.n] == '=' && memcmp(pair.p, name.p, name.n) == 0;
+    return str_eq(http_piece(&pair, '='), name);
 }
 
 /* ---- requests ---- */
@@ -109,7 +96,7 @@ static void add_cookies(struct out *out, struct str pairs, struct str name)
 {
     bool any = false;
     while (pairs.n) {
-        struct str pair = next_piece(&pairs);
+        struct str pair = http_piece(&pairs, ';');
         if (pair.n == 0 || is_cookie(pair, name))
             continue;
         if (any)
@@ -240,19 +227,10 @@ bool http_forward_request(struct buf *buf, const struct http_head *h,
 
 /* ---- answers ---- */
 
-static struct str without_port(struct str host)
-{
-    const char *colon = host.n ? memrchr(host.p, ':', host.n) : NULL;
-    const char *bracket = host.n ? memrchr(host.p, ']', host.n) : NULL;
-    if (colon && (!bracket || bracket < colon))
-        host.n = (size_t)(colon - host.p);
-    return host;
-}
-
 /* Whether AUTHORITY is HOST at PORT; without a port it is there where the scheme says so. */
 static bool is_at(struct str authority, struct str host, uint16_t port, bool https)
 {
-    struct str name = without_port(authority);
+    struct str name = http_host_name(authority);
     uint64_t number = https ? 443 : 80;
     if (name.n < authority.n &&
         !str_number((struct str){name.p + name.n + 1, authority.n - name.n - 1}, 65535, &number))
@@ -268,20 +246,20 @@ static void add_location(struct out *out, const struct http_field *f,
                          const struct http_answer_setup *setup)
 {
     const struct http_outside *outside = &setup->outside;
-    size_t scheme = str_starts(f->value, "http://") ? 7 : str_starts(f->value, "https://") ? 8 : 0;
+    bool bare = str_starts(f->value, "//"), https = str_starts(f->value, "https://");
+    size_t scheme = bare ? 2 : https ? 8 : str_starts(f->value, "http://") ? 7 : 0, n = 0;
     struct str rest = {f->value.p + scheme, f->value.n - scheme};
-    size_t n = 0;
     while (n < rest.n && !strchr("/?#", rest.p[n]))
         n++;
     struct str authority = {rest.p, n};
-    bool inside = is_at(authority, setup->node_host, setup->node_port, scheme == 8);
-    bool same = str_eq_nocase(authority, outside->host);
-    if (!scheme || !outside->host.n || !(inside || (same && outside->https))) {
+    bool inside = is_at(authority, setup->node_host, setup->node_port, https);
+    bool same = !bare && outside->https && str_eq_nocase(authority, outside->host);
+    if (!scheme || !outside->host.n || !(inside || same)) {
         add_field(out, f->name, f->value);
         return;
     }
     add(out, f->name);
-    add(out, str_of(outside->https ? ": https://" : ": http://"));
+    add(out, str_of(bare ? ": //" : outside->https ? ": https://" : ": http://"));
     add(out, outside->host);
     put(out, rest.p + n, rest.n - n);
     ADD(out, "\r\n");
@@ -302,16 +280,17 @@ static bool covers(struct str domain, struct str host)
 static void add_cookie(struct out *out, const struct http_field *f,
                        const struct http_answer_setup *setup)
 {
-    struct str rest = f->value, host = without_port(setup->outside.host);
-    struct str pair = next_piece(&rest);
+    struct str rest = f->value, host = http_host_name(setup->outside.host);
+    struct str pair = http_piece(&rest, ';');
     if (is_cookie(pair, str_of(setup->cookie)))
         return;
     add(out, f->name);
     ADD(out, ": ");
     add(out, pair);
     while (rest.n) {
-        struct str piece = next_piece(&rest);
-        if (str_starts(piece, "domain=") && !covers((struct str){piece.p + 7, piece.n - 7}, host))
+        struct str piece = http_piece(&rest, ';'), value = piece;
+        bool domain = str_is(http_piece(&value, '='), "domain");
+        if (domain && !covers(http_piece(&value, ';'), host))
             continue;
         ADD(out, "; ");
         add(out, piece);

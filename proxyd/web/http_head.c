@@ -161,18 +161,23 @@ static struct str cut(struct str *rest, char c)
     return piece;
 }
 
+struct str http_piece(struct str *rest, char c)
+{
+    return trimmed(cut(rest, c));
+}
+
 struct str http_list_next(struct str *list)
 {
     struct str element = {NULL, 0};
     while (list->n && element.n == 0)
-        element = trimmed(cut(list, ','));
+        element = http_piece(list, ',');
     return element;
 }
 
 static struct str cookie_in(struct str pairs, struct str name)
 {
     while (pairs.n) {
-        struct str pair = trimmed(cut(&pairs, ';'));
+        struct str pair = http_piece(&pairs, ';');
         if (pair.n > name.n && pair.p[name.n] == '=' && memcmp(pair.p, name.p, name.n) == 0)
             return (struct str){pair.p + name.n + 1, pair.n - name.n - 1};
     }
@@ -397,7 +402,7 @@ static bool is_host_name(struct str text, bool address)
 
 /* host[:port], an IPv6 address in brackets (RFC 9110, 7.2); what a registered name may not have
  * has no meaning that all would agree on. */
-static bool is_host(struct str host)
+bool http_is_host(struct str host)
 {
     bool address = host.n && *host.p == '[';
     const char *end = host.n ? memchr(host.p, address ? ']' : ':', host.n) : NULL;
@@ -452,7 +457,7 @@ static bool read_target(struct http_head *h, struct str target)
     const char *slash = rest.n ? memchr(rest.p, '/', rest.n) : NULL;
     struct str host = {rest.p, slash ? (size_t)(slash - rest.p) : rest.n};
     h->target = slash ? (struct str){slash, rest.n - host.n} : str_of("/");
-    return is_host(host) && str_eq_nocase(host, h->host);
+    return http_is_host(host) && str_eq_nocase(host, h->host);
 }
 
 static bool read_host(struct http_head *h)
@@ -460,7 +465,7 @@ static bool read_host(struct http_head *h)
     const struct http_field *host = NULL;
     size_t hosts = count(h, HTTP_FIELD_HOST, &host);
     h->host = host ? host->value : (struct str){NULL, 0};
-    return hosts == 1 ? is_host(h->host) : hosts == 0 && h->minor == 0;
+    return hosts == 1 ? http_is_host(h->host) : hosts == 0 && h->minor == 0;
 }
 
 static bool read_expect(struct http_head *h)
@@ -553,6 +558,15 @@ bool http_head_trailers(struct http_head *h, struct str section)
     static const struct str start = STR("GET / HTTP/1.1\r\n");
     struct reading r;
     return parse(&r, HTTP_REQUEST, h, start, section);
+}
+
+struct str http_host_name(struct str host)
+{
+    const char *colon = host.n ? memrchr(host.p, ':', host.n) : NULL;
+    const char *bracket = host.n ? memrchr(host.p, ']', host.n) : NULL;
+    if (colon && (!bracket || colon > bracket))
+        host.n = (size_t)(colon - host.p);
+    return host;
 }
 
 /* ---- words ---- */

@@ -118,6 +118,9 @@ bool http_head_trailers(struct http_head *h, struct str section);
 const struct http_field *http_head_find(const struct http_head *h, enum http_field_id id);
 const struct http_field *http_head_named(const struct http_head *h, const char *name);
 
+/* Cuts off *REST what stands before the next C, or all of it, and C; without blanks around it. */
+struct str http_piece(struct str *rest, char c);
+
 /* Cuts the next element off *LIST (RFC 9110, 5.6.1: commas between, blanks around do not count);
  * empty at the end. */
 struct str http_list_next(struct str *list);
@@ -132,6 +135,12 @@ bool http_is_bound(struct str credentials);
 
 /* Whether TEXT is a token (RFC 9110, 5.6.2). */
 bool http_is_token(struct str text);
+
+/* Whether TEXT is host[:port] (RFC 9110, 7.2), of letters that mean the same to everybody. */
+bool http_is_host(struct str text);
+
+/* HOST without its port, if it has one. */
+struct str http_host_name(struct str host);
 
 /* What a status is called ("Not Found"). */
 const char *http_status_words(unsigned status);

@@ -248,17 +248,6 @@ static bool says_who(const struct client *client)
     return how == CLIENT_ADDRESS_PROXY_V1 || how == CLIENT_ADDRESS_PROXY_V2;
 }
 
-static void find_local(const struct leg *leg, struct addr *local)
-{
-    struct sockaddr_storage sa;
-    socklen_t n = sizeof sa;
-    if (leg->local)
-        *local = *leg->local;
-    else if (says_who(leg->client) &&
-             getsockname(leg->client->stream.fd, (struct sockaddr *)&sa, &n) == 0)
-        addr_from_sockaddr(local, (struct sockaddr *)&sa, n);
-}
-
 static enum leg_result connect_new(struct leg *leg)
 {
     struct client *client = leg->client;
@@ -275,7 +264,9 @@ static enum leg_result connect_new(struct leg *leg)
     leg->conn = c;
     leg->reused = false;
     leg->state = LEG_CONNECT;
-    find_local(leg, &a->local);
+    if (leg->local)
+        a->local = *leg->local;
+    client_find_local(client, &a->local);
     const struct back_setup setup = {
         .creds = &no_login, .client = &client->address, .local = &a->local};
     a->link.resolve.post.run = link_posted;

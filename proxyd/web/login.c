@@ -167,7 +167,7 @@ static void refuse_stranger(struct web_request *r)
 static void redirect_to_tls(struct web_request *r)
 {
     const struct config_service *service = r->client->service;
-    struct str host = r->head->host, name = site_host_name(host);
+    struct str host = r->head->host, name = http_host_name(host);
     struct str target =
         r->head->is_get || r->head->is_head ? r->head->target : str_of(service->web.login_path);
     size_t i = 0;

@@ -97,7 +97,7 @@ static void answer_page(const struct page *p, struct str text, bool own)
 {
     struct web_request *r = p->request;
     const struct config_web *web = &r->client->service->web;
-    struct str host = site_host_name(r->head->host), visit = page_visit(r);
+    struct str host = http_host_name(r->head->host), visit = page_visit(r);
     char new_visit[COOKIE_VISIT_TEXT], token[COOKIE_TOKEN_TEXT];
     struct buf fields, body;
     buf_init(&fields, NULL, 0, PAGE_FIELDS_MAX);

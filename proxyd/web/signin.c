@@ -525,6 +525,14 @@ static bool has_token(const struct web_request *r, const struct form *form)
     return false;
 }
 
+/* Whether the browser says that another site has sent it here (Fetch Metadata): one below the same
+ * domain might have given it a visit of its own. */
+static bool is_sent_from_elsewhere(const struct web_request *r)
+{
+    struct str site = page_header(r, "Sec-Fetch-Site");
+    return str_is(site, "cross-site") || str_is(site, "same-site");
+}
+
 static bool is_form(const struct web_request *r)
 {
     const struct http_field *type = http_head_find(r->head, HTTP_FIELD_CONTENT_TYPE);
@@ -561,7 +569,7 @@ void signin_start(struct web_request *r)
     }
     struct str user = form_find(&form, web->user_field);
     struct str password = form_find(&form, web->password_field);
-    if (!has_token(r, &form)) {
+    if (!has_token(r, &form) || is_sent_from_elsewhere(r)) {
         page_show(r, 403, old_page, user);
         return;
     }

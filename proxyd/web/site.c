@@ -3,25 +3,18 @@
  * Hosts, devices and places: see site.h. */
 #include "web/site.h"
 
+#include "web/http_head.h"
+
 static struct str from(struct str text, size_t n)
 {
     return (struct str){text.p + n, text.n - n};
-}
-
-struct str site_host_name(struct str host)
-{
-    const char *colon = host.n ? memrchr(host.p, ':', host.n) : NULL;
-    const char *bracket = host.n ? memrchr(host.p, ']', host.n) : NULL;
-    if (colon && (!bracket || colon > bracket))
-        host.n = (size_t)(colon - host.p);
-    return host;
 }
 
 const char *site_template(const struct config_web *web, struct str host)
 {
     const char *found = SITE_DEFAULT;
     size_t longest = 0;
-    host = site_host_name(host);
+    host = http_host_name(host);
     if (host.n && host.p[host.n - 1] == '.')
         host.n--;
     for (size_t i = 0; i < web->host_count; i++) {

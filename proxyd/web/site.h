@@ -17,9 +17,6 @@ const char *site_template(const struct config_web *web, struct str host);
  * that, else by User-Agent. */
 bool site_is_mobile(struct str client_hint, struct str user_agent);
 
-/* HOST without its port, if it has one. */
-struct str site_host_name(struct str host);
-
 /* Whether TARGET, of a request ("/path?query"), is what PATTERN, of the configuration, names: the
  * same path, and where PATTERN has a query, all its parameters. */
 bool site_target_is(struct str target, const char *pattern);

@@ -172,6 +172,18 @@ ssize_t exchange_read(struct exchange *x, char *p, size_t *data)
     return n;
 }
 
+/* What is not taken as it stands in H, each time that it is parsed. Nothing but a websocket is
+ * carried (h2c above all is not). Who names no host (HTTP/1.0) may have done so in TLS; otherwise
+ * Host counts and nothing else, for what stands before us may have one name in TLS for all. */
+static void put_right(const struct exchange *x, struct http_head *h)
+{
+    const char *name = h->host.n ? NULL : stream_tls_name(&x->web->client.stream);
+    if (!h->is_get || h->framing != HTTP_NO_BODY || !str_is(h->upgrade, "websocket"))
+        h->upgrade = (struct str){NULL, 0};
+    if (name && http_is_host(str_of(name)))
+        h->host = str_of(name);
+}
+
 /* Keeps the head at the start of ALL, N bytes, for the request does not go on at once. */
 static void retain(struct exchange *x, const char *head, size_t n)
 {
@@ -179,6 +191,7 @@ static void retain(struct exchange *x, const char *head, size_t n)
     buf_add(&x->raw, head, n);
     x->parsed = xmalloc(sizeof *x->parsed);
     http_head_request(x->parsed, buf_str(&x->raw));
+    put_right(x, x->parsed);
     x->request.head = x->parsed;
 }
 
@@ -221,14 +234,12 @@ static void note(struct exchange *x, struct http_head *h)
 {
     const struct config_web *conf = &x->web->client.service->web;
     const struct http_field *credentials = http_head_find(h, HTTP_FIELD_AUTHORIZATION);
-    bool websocket = h->is_get && h->framing == HTTP_NO_BODY && str_is(h->upgrade, "websocket");
-    if (!websocket)
-        h->upgrade = (struct str){NULL, 0}; /* nothing else is carried (h2c above all) */
+    put_right(x, h);
     x->is_head = h->is_head;
     x->old = h->minor == 0;
     x->keep = h->keep && conf->http.keepalive_timeout > 0;
     x->awaits = h->expects && h->framing != HTTP_NO_BODY;
-    x->upgrades = websocket;
+    x->upgrades = h->upgrade.n > 0;
     x->can_retry = h->is_idempotent && h->framing == HTTP_NO_BODY;
     x->body_max = is_upload(h) ? conf->http.upload_size : conf->http.body_size;
     x->bound = credentials && http_is_bound(credentials->value);

@@ -264,10 +264,10 @@ class Proxyd:
             context.set_alpn_protocols(alpn)
         return context
 
-    def connect(self, name='imap', source='127.0.0.1', context=None):
+    def connect(self, name='imap', source='127.0.0.1', context=None, server_hostname='mail.example.org'):
         """A client's connection to the listener called imap, imaps, pop3 ..."""
         sock = socket.create_connection(('127.0.0.1', self.port[name]), PATIENCE, (source, 0))
         wire = Wire(sock, 'client')
         if name.endswith('s'):
-            wire.start_tls(context or self.context(), server_hostname='mail.example.org')
+            wire.start_tls(context or self.context(), server_hostname=server_hostname)
         return wire

@@ -4,8 +4,10 @@ message on the same connection, answers that come early, and those that say more
 import signal
 import socket
 import struct
+import subprocess
 import threading
 
+from proxyd import PASSWORD
 from web_case import HOST, Message, WebCase, basic
 
 HEAD = f'Host: {HOST}\r\n{basic()}\r\n'
@@ -56,6 +58,22 @@ class Behind(WebCase):
         self.answer(wire)
         Message(client)
         self.expect_all(client, node, wire, len(requests))
+
+
+class Upgrades(WebCase):
+    def test_to_what_nobody_carries_is_not_asked_of_the_node(self):
+        """Not even where the head is read a second time, because the verdict takes a while."""
+        node = self.node()
+        digest = subprocess.run(['openssl', 'passwd', '-6', PASSWORD], capture_output=True, text=True, check=True).stdout
+        p = self.web(node, users=f'bob@example.org {node.address} password={{CRYPT}}{digest.strip()}',
+                     authentication='proxy')
+        client = self.client(p)
+        self.ask(client, 'GET / HTTP/1.1', 'Connection: Upgrade, HTTP2-Settings', 'Upgrade: h2c', 'HTTP2-Settings: AAMAAABk')
+        wire = node.accept()
+        request = Message(wire)
+        self.assertFalse({'upgrade', 'connection', 'http2-settings'} & set(request.fields))
+        self.answer(wire)
+        self.assertEqual(Message(client).status, 200)
 
 
 class Early(WebCase):

@@ -4,6 +4,7 @@ no window. test_roundcube.py has the real ones."""
 import base64
 import os
 import re
+import ssl
 import threading
 import time
 import unittest
@@ -390,8 +391,10 @@ class Forgery(Web):
             self.assertEqual(answer.status, 403)
             self.assertEqual(answer.inputs.fields['username'], ALICE)
             self.assertNotIn('proxyd_route', who.cookies)
+        for site in 'cross-site', 'same-site':
+            self.assertEqual(browser.post('/login', fields, Sec_Fetch_Site=site).status, 403)
         self.assertEqual(one.asked, [])
-        self.assertEqual(browser.post('/login', fields).status, 303)
+        self.assertEqual(browser.post('/login', fields, Sec_Fetch_Site='same-origin').status, 303)
 
     def test_a_route_that_is_forged_altered_or_expired_is_none(self):
         one = self.application()
@@ -546,6 +549,20 @@ class Templates(Web):
             self.assertEqual(self.page_of(proxyd, host), name, host)
         self.template('default')
         self.assertEqual(self.page_of(self.front(templates=self.templates), 'other'), 'default')
+
+    def test_by_the_name_in_tls_where_there_is_no_host(self):
+        self.template('corporate')
+        proxyd = self.front(templates=self.templates, virtual_hosts={'mail.example.org': 'corporate'})
+        for name, host, template in (('mail.example.org', '', b'corporate'), ('mail.example.org', 'Host: other', b'built in'),
+                                     ('other', 'Host: mail.example.org', b'corporate'), ('other', '', b'built in'),
+                                     ('a_b.!', '', b'built in')):
+            context = ssl.create_default_context(cafile=authority().file)
+            context.check_hostname = False
+            client = self.connect(proxyd, 'webmails', context=context, server_hostname=name)
+            client.say('GET /login HTTP/1.0', 'Connection: close', *([host] if host else []), '')
+            client.drain()
+            found = re.search(b'<p>(.*?)</p>', client.pending)
+            self.assertEqual(found[1] if found else b'built in', template, f'{name} {host}')
 
     def test_is_told_to_the_node(self):
         for name in 'corporate', 'mobile':

@@ -4,6 +4,7 @@
  * devices, places. */
 #include "web/template.h"
 
+#include "web/http_head.h"
 #include "web/site.h"
 
 #include <setjmp.h>
@@ -128,8 +129,8 @@ static void goes_by_host(void **state)
     (void)state;
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
         assert_string_equal(site_template(&web, str_of(cases[i][0])), cases[i][1]);
-    assert_true(str_eq(site_host_name(str_of("[::1]:80")), str_of("[::1]")));
-    assert_true(str_eq(site_host_name(str_of("[::1]")), str_of("[::1]")));
+    assert_true(str_eq(http_host_name(str_of("[::1]:80")), str_of("[::1]")));
+    assert_true(str_eq(http_host_name(str_of("[::1]")), str_of("[::1]")));
 }
 
 static void knows_phones(void **state)
