@@ -7,7 +7,7 @@ is lost, a login fails, or memory or descriptors are not what they were.
 Half of the rounds reload, the others upgrade: then the idle sessions stay with the process that has them,
 and every new process has to be as the ones before it. Between two rounds, when nothing but the idle
 sessions is there, memory and descriptors are looked at; a session that talks all the time says how long it
-had to wait at most.
+had to wait at most, and the metrics for how long a worker did not look for events.
 """
 import argparse
 import contextlib
@@ -38,6 +38,8 @@ class Soaked(Proxyd):
         self.log = os.path.join(self.folder, 'log')
         text = text.replace('{"level": "error"}', f'{{"level": "info", "events": {{"imap": "error"}}, "target": "{self.log}"}}')
         text = text.replace('"hostname"', f'"control_socket": "{self.folder}/control.sock", "hostname"')
+        self.admin = os.path.join(self.folder, 'admin.sock')
+        text = text.replace('"log":', f'"admin": {{"listen": "unix:{self.admin}"}}, "log":')
         self.write('proxyd.yaml', text)
         self.newest = None
         return command
@@ -68,6 +70,15 @@ class Soaked(Proxyd):
         count = len(self.said(told))
         os.kill(self.pid, signal.SIGUSR2)
         self.newest = int(self.wait(told, count + 1))
+
+    def longest_round(self):
+        """Of a worker of the newest process, since the last call: ms, and this is no client's delay."""
+        with socket.socket(socket.AF_UNIX) as sock:
+            sock.settimeout(PATIENCE)
+            sock.connect(self.admin)
+            sock.sendall(b'GET /metrics HTTP/1.1\r\nHost: soak\r\n\r\n')
+            page = b''.join(iter(lambda: sock.recv(65536), b'')).decode()
+        return float(re.search(r'^proxyd_worker_longest_round_seconds (\S+)', page, re.M)[1]) * 1000
 
     def processes(self):
         """All that run: the one that was started first, and its descendants."""
@@ -146,19 +157,20 @@ class Soak:
 
     def load(self, proxy, talker, change):
         """A round of logins and transfers; CHANGE happens in the middle of it. Returns the longest wait
-        in the round without and with it, ms."""
+        and the longest round of a worker without and with it, ms."""
         ways = ('login', False, 20, 6000), ('login', True, 10, 6000), ('down', False, 4, 6000)
         with contextlib.ExitStack() as stack:
             loads = [stack.enter_context(Load(self, proxy, *way)) for way in ways]
             threads = [threading.Thread(target=self.run, args=(load, way)) for load, way in zip(loads, ways)]
             talker.take()
+            proxy.longest_round()
             for thread in threads:
                 thread.start()
             time.sleep(2)
-            calm = talker.take()
+            calm = talker.take(), proxy.longest_round()
             change()
             time.sleep(1)
-            busy = talker.take()
+            busy = talker.take(), proxy.longest_round()
             for thread in threads:
                 thread.join()
         return calm, busy
@@ -167,10 +179,11 @@ class Soak:
     def quiet(proxy, talker, what):
         time.sleep(0.5)
         talker.take()
+        proxy.longest_round()
         if what == 'reload':
             proxy.reload()
         time.sleep(1)
-        return talker.take()
+        return talker.take(), proxy.longest_round()
 
     def run(self, load, way):
         try:
@@ -182,7 +195,8 @@ class Soak:
     def round(self, number, proxy, talker, change, what):
         calm, busy = self.load(proxy, talker, change)
         told = [(pid, *each) for pid, each in [(pid, settled(pid)) for pid in proxy.processes()] if each]
-        print(f'{number:3} {what:8} longest wait {calm:5.1f} ms, with it {busy:5.1f} ms; ' + '; '.join(
+        print('%3d %-8s longest wait and round %5.1f %5.1f ms, with it %5.1f %5.1f ms; ' % (
+            number, what, *calm, *busy) + '; '.join(
             f'process {pid}: {memory // 1024} MB, {files} descriptors' for pid, memory, files, _ in told), flush=True)
         return busy, told
 
@@ -202,8 +216,8 @@ class Soak:
                 talker = Talker(proxy.port[False])
                 print(f'{count} idle sessions; process {first}: %d KiB, %d descriptors, %d threads' % settled(first), flush=True)
                 for what in 'nothing', 'reload':
-                    print(f'with nothing else to do, longest wait within a second, {what}: ' + ', '.join(
-                        f'{self.quiet(proxy, talker, what):.1f} ms' for _ in range(5)), flush=True)
+                    print(f'with nothing else to do, longest wait and round within a second, {what}: ' + ', '.join(
+                        '%.1f %.1f ms' % self.quiet(proxy, talker, what) for _ in range(5)), flush=True)
                 waits, old, new = {'reload': [], 'upgrade': []}, [], []
                 end, number = time.monotonic() + self.options.minutes * 60, 0
                 for what, until in ('reload', end - self.options.minutes * 30), ('upgrade', end):
@@ -227,7 +241,11 @@ class Soak:
                 print(f'{self.done["login"]} plain and {self.done["tls"]} TLS logins, {self.done["down"]} MiB carried, '
                       f'{len(waits["reload"]) + 5} reloads, {len(waits["upgrade"])} upgrades; longest wait of a session in the '
                       'round of one, median and most: ' + ', '.join(
-                          f'{what} {statistics.median(w):.1f} and {max(w):.1f} ms' for what, w in waits.items() if w))
+                          f'{what} {statistics.median(w):.1f} and {max(w):.1f} ms'
+                          for what, each in waits.items() if (w := [wait for wait, _ in each])) +
+                      '; the same of rounds of workers: ' + ', '.join(
+                          f'{what} {statistics.median(r):.1f} and {max(r):.1f} ms'
+                          for what, each in waits.items() if (r := [took for _, took in each])))
         for problem in self.problems:
             print('NOT OK', problem)
         return not self.problems
