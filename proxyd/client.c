@@ -52,6 +52,15 @@ const char *client_reason_text(enum client_reason reason)
     return reasons[reason].words;
 }
 
+void client_set_user(struct client *c, const char *login)
+{
+    if (c->user && strcmp(c->user, login) == 0)
+        return;
+    free(c->user);
+    c->user = *login ? xstrdup(login) : NULL;
+    trace_login(c);
+}
+
 /* ---- the log ---- */
 
 bool client_log(struct log_line *l, const struct client *c, enum log_level level, const char *event)

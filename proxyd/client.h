@@ -180,6 +180,9 @@ bool client_plaintext(const struct client *c);
  * service's nodes are to be told about it. */
 void client_find_local(const struct client *c, struct addr *local);
 
+/* The client is called LOGIN ("": nobody yet) from now on, in the log and by who watches it. */
+void client_set_user(struct client *c, const char *login);
+
 /* ---- the log ---- */
 
 /* Begins a line about C; false: nothing to do. */

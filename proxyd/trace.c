@@ -197,7 +197,7 @@ static bool look(struct client *c)
     for (size_t i = 0; i < TRACES_MAX; i++)
         if (verdicts[i] > 0)
             begin_to_watch(c->trace, i, numbers[i]);
-        else
+        else if (verdicts[i] == 0 || numbers[i] != c->trace->numbers[i]) /* else trace_concerns */
             c->trace->watched[i] = false;
     c->trace->waits = waits;
     if (!waits)
@@ -210,6 +210,24 @@ static bool is_watched(struct client *c)
     if (c->trace_version != atomic_load_explicit(&watchers.version, memory_order_relaxed))
         return look(c);
     return c->trace;
+}
+
+void trace_concerns_on(struct client *c, const char *login)
+{
+    char email[ROUTE_EMAIL];
+    unsigned numbers[TRACES_MAX];
+    if (!is_watched(c))
+        return;
+    route_email(c->config, login, email);
+    pthread_mutex_lock(&watchers.lock);
+    for (size_t i = 0; i < TRACES_MAX; i++) {
+        const struct watcher *w = &watchers.list[i];
+        numbers[i] = w->number && w->email[0] && strcmp(email, w->email) == 0 ? w->number : 0;
+    }
+    pthread_mutex_unlock(&watchers.lock);
+    for (size_t i = 0; i < TRACES_MAX; i++)
+        if (numbers[i])
+            begin_to_watch(c->trace, i, numbers[i]);
 }
 
 void trace_login_on(struct client *c)
@@ -269,6 +287,22 @@ void trace_bytes_on(struct client *c, enum trace_way way, const void *p, size_t 
             part->text[part->n++] = *at;
         else
             part->cut++;
+    }
+}
+
+void trace_head_on(struct client *c, enum trace_way way, const void *p, size_t n)
+{
+    char space[TRACE_TEXT];
+    struct str rest = {p, n}, line;
+    size_t used;
+    if (!is_watched(c))
+        return;
+    for (bool first = true; str_line(rest, &line, &used) && line.n; first = false) {
+        struct buf out;
+        buf_init(&out, space, sizeof space, sizeof space);
+        trace_line_http(line, first, &out);
+        tell(c, way, buf_str(&out));
+        rest = (struct str){rest.p + used, rest.n - used};
     }
 }
 

@@ -10,6 +10,7 @@
 #define TRACE_H
 
 #include "base/addr.h"
+#include "base/str.h"
 #include "worker.h"
 
 #include <stdatomic.h>
@@ -66,6 +67,13 @@ void trace_bytes_on(struct client *c, enum trace_way way, const void *p, size_t 
 void trace_event_on(struct client *c, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
 
+/* A head of HTTP of N bytes at P passes. */
+void trace_head_on(struct client *c, enum trace_way way, const void *p, size_t n);
+
+/* C has to do with LOGIN too, to whom it brings a message: who watches LOGIN watches C from now on.
+ */
+void trace_concerns_on(struct client *c, const char *login);
+
 /* C, or NULL, has a login now, or another one. */
 void trace_login_on(struct client *c);
 
@@ -76,6 +84,18 @@ static inline void trace_bytes(struct client *c, enum trace_way way, const void 
 {
     if (trace_is_on() && c)
         trace_bytes_on(c, way, p, n);
+}
+
+static inline void trace_head(struct client *c, enum trace_way way, struct str head)
+{
+    if (trace_is_on())
+        trace_head_on(c, way, head.p, head.n);
+}
+
+static inline void trace_concerns(struct client *c, const char *login)
+{
+    if (trace_is_on())
+        trace_concerns_on(c, login);
 }
 
 static inline void trace_login(struct client *c)

@@ -53,6 +53,44 @@ static const char *const endings[] = {"*",
                                       "(TRYLATER)",
                                       NULL};
 
+/* Fields of HTTP whose values have no secret in them, but for a query. */
+static const char *const plain_fields[] = {"Accept",
+                                           "Accept-Encoding",
+                                           "Accept-Language",
+                                           "Accept-Ranges",
+                                           "Allow",
+                                           "Cache-Control",
+                                           "Connection",
+                                           "Content-Encoding",
+                                           "Content-Length",
+                                           "Content-Range",
+                                           "Content-Type",
+                                           "DAV",
+                                           "Date",
+                                           "Depth",
+                                           "Expect",
+                                           "Forwarded",
+                                           "Host",
+                                           "If-Modified-Since",
+                                           "If-None-Match",
+                                           "Keep-Alive",
+                                           "Last-Modified",
+                                           "Location",
+                                           "Origin",
+                                           "Range",
+                                           "Retry-After",
+                                           "Server",
+                                           "Transfer-Encoding",
+                                           "Upgrade",
+                                           "User-Agent",
+                                           "Vary",
+                                           "WWW-Authenticate",
+                                           "X-Forwarded-For",
+                                           "X-Forwarded-Host",
+                                           "X-Forwarded-Proto",
+                                           "X-Request-ID",
+                                           NULL};
+
 static bool is_one_of(struct str word, const char *const *words)
 {
     for (; *words; words++)
@@ -204,6 +242,36 @@ struct str trace_line_codes(struct str line, struct buf *out)
 void trace_line_own(struct str line, struct buf *out)
 {
     trace_line_all(skip_blanks(without_tag(line)), out);
+}
+
+/* TEXT up to its query, of which only the length is told, and what follows the query. */
+static void add_without_query(struct buf *out, struct str text)
+{
+    const char *query = text.n ? memchr(text.p, '?', text.n) : NULL;
+    struct str before = {text.p, query ? (size_t)(query + 1 - text.p) : text.n};
+    struct str rest = {text.p + before.n, text.n - before.n};
+    buf_add(out, before.p, before.n);
+    size_t n = 0;
+    while (n < rest.n && rest.p[n] != ' ')
+        n++;
+    if (query)
+        buf_addf(out, "[%zu bytes]", n);
+    buf_add(out, rest.p + n, rest.n - n);
+}
+
+void trace_line_http(struct str line, bool first, struct buf *out)
+{
+    const char *colon = line.n ? memchr(line.p, ':', line.n) : NULL;
+    struct str name = {line.p, colon ? (size_t)(colon - line.p) : 0};
+    struct str value = {line.p + name.n, line.n - name.n};
+    if (first) {
+        add_without_query(out, line);
+    } else if (name.n && is_one_of(name, plain_fields)) {
+        buf_add(out, name.p, name.n);
+        add_without_query(out, value);
+    } else {
+        buf_addf(out, "%.*s: ********", (int)name.n, name.p);
+    }
 }
 
 void trace_line_all(struct str line, struct buf *out)

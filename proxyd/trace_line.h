@@ -21,6 +21,11 @@ void trace_line_answer(struct str line, bool *secret);
  */
 struct str trace_line_codes(struct str line, struct buf *out);
 
+/* Adds to OUT what may be shown of a line of an HTTP head: of the FIRST one all but the query,
+ * which may have a token in it, of a field its name, and its value where that is known to be
+ * harmless. */
+void trace_line_http(struct str line, bool first, struct buf *out);
+
 /* Adds "[N bytes]" in the place of TEXT, if it has any. */
 void trace_line_blank(struct str text, struct buf *out);
 

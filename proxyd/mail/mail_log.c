@@ -25,6 +25,7 @@ void mail_log_route(struct mail *m, const struct recipient *r, const char *reaso
     const struct placement *p = m->placement;
     struct log_line l;
     map_log(&m->client, r->mailbox, &p->route);
+    trace_concerns(&m->client, r->mailbox);
     trace_event(&m->client, "recipient %s: map %s, node %s: %s", r->mailbox,
                 p->route.map ? p->route.map : "-", p->node ? node_name(p->node) : "-", reason);
     if (!begin(&l, m, r, "route", p->node ? node_name(p->node) : NULL))

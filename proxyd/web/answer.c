@@ -3,6 +3,7 @@
  * Answers of our own, and the log's line about every request: see exchange.h. */
 #include "recent.h"
 #include "stats.h"
+#include "trace.h"
 #include "web/exchange.h"
 
 #include <stdio.h>
@@ -29,6 +30,9 @@ void answer_log(const struct exchange *x)
     x->web->bytes_in += in;
     x->web->bytes_out += out;
     answer_talker(x->web, false);
+    trace_event(&x->web->client, "request %s: %u, %llu bytes of an answer%s%s", x->request.id,
+                x->result.status, (unsigned long long)out, x->result.error ? ", " : "",
+                x->result.error ? x->result.error : "");
     if (!client_log(&l, c, LOG_LEVEL_INFO, "http"))
         return;
     log_str(&l, "node", c->node ? node_name(c->node) : NULL);
@@ -76,6 +80,7 @@ enum web_state answer_own(struct exchange *x, unsigned status, struct str fields
     x->result.status = status;
     buf_clear(&x->out);
     http_forward_own(&x->out, status, fields, body.n, date(), x->old, x->keep);
+    trace_head(&x->web->client, TRACE_TO_CLIENT, buf_str(&x->out));
     size_t now = x->is_head ? 0 : body.n < PIECE ? body.n : PIECE;
     bool together = now <= SMALL && buf_add(&x->out, body.p, now);
     stream_write(client, buf_str(&x->out).p, buf_len(&x->out));

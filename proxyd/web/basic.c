@@ -126,10 +126,8 @@ enum web_state basic_ask(struct exchange *x)
     struct basic *b = x->basic;
     struct client *c = &x->web->client;
     c->deadline = 0;
-    if (!b->creds.malformed && (!c->user || strcmp(c->user, b->creds.login) != 0)) {
-        free(c->user);
-        c->user = xstrdup(b->creds.login);
-    }
+    if (!b->creds.malformed)
+        client_set_user(c, b->creds.login);
     b->route.done = routed;
     route_start(&b->route, c->worker, c->config, c->service, &b->creds);
     return basic_answered(x);

@@ -3,6 +3,7 @@
  * A request of our own to a node: see call.h. */
 #include "web/call.h"
 
+#include "trace.h"
 #include "web/exchange.h"
 
 #include <stdlib.h>
@@ -80,6 +81,7 @@ static void take_head(struct call *call, const char *p, size_t n)
             return;
         }
         call->seen = 0;
+        trace_head(call->leg.client, TRACE_FROM_NODE, (struct str){all.p, (size_t)end});
         if (call->head.status >= 200) {
             call->head_size = (size_t)end;
             http_body_start(&call->reader, &call->head);

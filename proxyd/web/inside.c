@@ -3,6 +3,7 @@
  * Requests of our own to nodes, and their answers: see inside.h. */
 #include "web/inside.h"
 
+#include "trace.h"
 #include "web/http_forward.h"
 #include "web/page.h"
 
@@ -33,6 +34,7 @@ bool inside_ask(struct call *call, const struct web_request *r, const struct web
     buf_init(&out, NULL, 0, INSIDE_MAX);
     bool good = http_forward_request(&out, h, &setup, &outside);
     head = buf_str(&out);
+    trace_head(r->client, TRACE_TO_NODE, head);
     if (good && str_line(head, &start, &used)) {
         struct str fields = {head.p + used, head.n - used - 2}; /* without the empty line */
         call_start(call, r->client, route, start, fields, body);

@@ -4,6 +4,7 @@
  * the client (`bring_down`). Nothing is read from one side while the other has not taken what came
  * before; everything is framed anew on its way. An answer's head and the first of its body leave
  * with one write. */
+#include "trace.h"
 #include "web/exchange.h"
 #include "web/login.h"
 
@@ -189,7 +190,9 @@ static bool write_head(struct exchange *x, const struct http_head *h)
         .keep = x->keep,
         .framing = x->down_framing,
     };
-    return http_forward_answer(&x->out, h, &setup);
+    bool good = http_forward_answer(&x->out, h, &setup);
+    trace_head(&x->web->client, TRACE_TO_CLIENT, buf_str(&x->out));
+    return good;
 }
 
 /* The head H of the answer that counts has come; REST, N bytes in the scratch buffer, behind it. */
@@ -268,6 +271,7 @@ static enum web_state bring_head(struct exchange *x, char *p, size_t n)
         if (end == 0)
             break;
         const char *error = read_head(x, &h, p, end);
+        trace_head(&x->web->client, TRACE_FROM_NODE, (struct str){p, end > 0 ? (size_t)end : 0});
         if (error)
             return give_up(x, 502, error);
         p += end;

@@ -576,7 +576,6 @@ void signin_start(struct web_request *r)
     struct signin *s = signin_new(r);
     s->user = user;
     creds_set(&s->creds, user, password);
-    free(r->client->user);
-    r->client->user = s->creds.login[0] ? xstrdup(s->creds.login) : NULL;
+    client_set_user(r->client, s->creds.login);
     ask(s);
 }

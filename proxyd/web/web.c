@@ -7,6 +7,7 @@
  * nothing changes, and nothing else sets the state. Requests that came in one piece wait for
  * their turn. */
 #include "base/id.h"
+#include "trace.h"
 #include "web/engine.h"
 #include "web/exchange.h"
 #include "web/login.h"
@@ -36,6 +37,7 @@ static enum web_state end_now(struct web *w)
 static void log_close(struct web *w, const char *detail)
 {
     struct log_line l;
+    trace_event(&w->client, "closed: %s", client_reason_word(w->client.reason));
     if (!client_log_close(&l, &w->client))
         return;
     client_log_end(&l, &w->client, w->bytes_in, w->bytes_out, detail);
@@ -249,15 +251,6 @@ static void note(struct exchange *x, struct http_head *h)
     http_body_start(&x->up, h);
 }
 
-/* The login is known: it is what the log calls the client from now on. */
-static void set_user(struct web *w, const char *login)
-{
-    if (w->client.user && strcmp(w->client.user, login) == 0)
-        return;
-    free(w->client.user);
-    w->client.user = login[0] ? xstrdup(login) : NULL;
-}
-
 enum web_state exchange_way(struct exchange *x, enum leg_result result)
 {
     struct web *w = x->web;
@@ -290,8 +283,9 @@ static enum web_state to_node(struct exchange *x)
         .template_name = x->request.template_name,
         .device = x->request.device,
     };
-    set_user(w, x->request.route.login);
+    client_set_user(&w->client, x->request.route.login);
     bool good = http_forward_request(&x->head, h, &setup, &x->outside);
+    trace_head(&w->client, TRACE_TO_NODE, buf_str(&x->head));
     buf_free(&credentials);
     if (!good)
         return answer_refuse(x, 431, "too large with what is added to it");
@@ -348,6 +342,7 @@ static enum web_state take_head(struct exchange *x, struct str all, bool borrowe
     } else if (end > 0) {
         unsigned refused = http_head_request(&h, (struct str){all.p, (size_t)end});
         set_line(x, &h);
+        trace_head(&x->web->client, TRACE_FROM_CLIENT, (struct str){all.p, (size_t)end});
         if (refused) {
             next = answer_refuse(x, refused, "the head is not as it has to be");
         } else {

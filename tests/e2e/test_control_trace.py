@@ -7,8 +7,11 @@ import subprocess
 import threading
 import time
 
+from browser import Application, Browser
 from case import Case
+from fake_mail import MailNode
 from proxyd import CONTROL, PASSWORD, SECRETS, TOKEN, WRONG
+from web_case import Message, WebCase
 from wire import PATIENCE
 
 BOB = 'bob@example.org'
@@ -64,7 +67,7 @@ class Trace:
         assert PLAIN not in said and XOAUTH2 not in said, said
 
 
-class Dialogues(Case):
+class Watching(Case):
     def trace(self, p, who, **how):
         trace = Trace(p, who, **how)
         self.addCleanup(lambda: trace.process.poll() is None and trace.end())
@@ -77,6 +80,8 @@ class Dialogues(Case):
         """Whether a trace has begun: it says what a client from here says."""
         return p.ask('status')['traces'] > 0
 
+
+class Dialogues(Watching):
     def test_an_imap_login(self):
         node = self.node()
         p = self.proxyd(f'* {node.address}')
@@ -158,6 +163,29 @@ class Dialogues(Case):
             self.assertIn(text, trace.texts('client>proxyd'))
         self.assertIn('-ERR [AUTH] [11 bytes]', trace.texts('node>proxyd'))
 
+    def test_a_message_and_only_that_to_whom_it_is(self):
+        node = MailNode(self)
+        p = self.proxyd(f'{BOB} {node.address}\nann@example.org {node.address}', smtp={'domains': ['example.org']})
+        trace = self.trace(p, BOB)
+        for login in 'ann@example.org', BOB:
+            client = self.connect(p, 'smtp')
+            client.expect('220 ...')
+            client.ask('HELO client.example.net', '250 ...')
+            client.ask('MAIL FROM:<eve@example.net>', '250 ...')
+            client.ask(f'RCPT TO:<{login}>', '250 ...')
+            client.ask('DATA', '354 ...')
+            client.say('Subject: secret', '', PASSWORD, '.')
+            client.expect('250 ...')
+            client.ask('QUIT', '221 ...')
+        trace.wait('closed: logout')
+        trace.end()
+        self.assertEqual({line['session'] for line in trace.lines},
+                         {p.wait('message', recipient=BOB)['session']})
+        self.assertEqual(trace.texts('client>proxyd'), ['HELO client.example.net', 'MAIL FROM:<eve@example.net>',
+                                                        f'RCPT TO:<{BOB}>', 'DATA', 'QUIT'])
+        self.assertTrue([text for text in trace.texts('proxyd>node') if text.startswith('MAIL FROM:<eve@example.net>')])
+        self.assertIn(f'recipient {BOB}: delivered', trace.texts())
+
     def test_only_who_is_meant(self):
         node = self.node()
         p = self.proxyd(f'* {node.address}', global_={'workers': {'min': 3}})
@@ -233,3 +261,42 @@ class Dialogues(Case):
         stuck.kill()
         stuck.wait(PATIENCE)
         self.login(p, node)
+
+
+class Webmail(Watching, WebCase):
+    def test_heads_without_what_is_secret(self):
+        node = self.node()
+        p = self.web(node)
+        trace = self.trace(p, BOB)
+        client = self.client(p)
+        self.ask(client, f'GET /mail?token={PASSWORD} HTTP/1.1', f'Cookie: sid={PASSWORD}', f'X-Auth: {PASSWORD}')
+        wire = node.accept()
+        Message(wire)
+        self.answer(wire, '302 Found', f'Set-Cookie: sid={TOKEN}', f'Location: /inbox?key={TOKEN}', 'Content-Type: text/html')
+        self.assertEqual(Message(client).status, 302)
+        client.close()
+        trace.wait('closed: client_closed')
+        trace.end()
+        query = f'[{len("token=" + PASSWORD)} bytes]'
+        self.assertEqual(trace.texts('client>proxyd'), [
+            f'GET /mail?{query} HTTP/1.1', 'Host: mail.example.org', 'Authorization: ********', 'Cookie: ********',
+            'X-Auth: ********'])
+        self.assertEqual(trace.texts('proxyd>node')[0], f'GET /mail?{query} HTTP/1.1')
+        self.assertIn('X-Forwarded-For: 127.0.0.1', trace.texts('proxyd>node'))
+        for way in 'node>proxyd', 'proxyd>client':
+            for text in ('HTTP/1.1 302 Found', 'Set-Cookie: ********', f'Location: /inbox?[{len("key=" + TOKEN)} bytes]',
+                         'Content-Type: text/html'):
+                self.assertIn(text, trace.texts(way))
+
+    def test_a_login(self):
+        app = Application('node1', {BOB: PASSWORD})
+        self.addCleanup(app.stop)
+        p = self.proxyd(f'* {app.address}', webmail={'login': {'backend': {'path': app.login_path}}})
+        trace = self.trace(p, BOB)
+        browser = Browser(p.port['webmail'])
+        self.assertEqual(browser.login(BOB, PASSWORD).status, 303)
+        trace.wait(f'POST {app.login_path} HTTP/1.1', 'proxyd>node')
+        trace.wait('HTTP/1.1 303 See Other', 'proxyd>client')
+        trace.end()
+        self.assertIn('POST /login HTTP/1.1', trace.texts('client>proxyd'))
+        self.assertIn('Cookie: ********', trace.texts('client>proxyd'))

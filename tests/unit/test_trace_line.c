@@ -152,6 +152,35 @@ static void answers_of_our_own_have_no_tag(void **state)
     }
 }
 
+static const char *http(const char *line, bool first)
+{
+    buf_init(&out, space, sizeof space, sizeof space);
+    trace_line_http(str_of(line), first, &out);
+    return text();
+}
+
+static void heads_of_http(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *line, *shown;
+        bool first;
+    } table[] = {
+        {"GET /mail?a=b HTTP/1.1", "GET /mail?[3 bytes] HTTP/1.1", true},
+        {"GET /mail HTTP/1.1", "GET /mail HTTP/1.1", true},
+        {"HTTP/1.1 200 OK", "HTTP/1.1 200 OK", true},
+        {"", "", true},
+        {"host: mail.example.org", "host: mail.example.org", false},
+        {"Location: /?token=1", "Location: /?[7 bytes]", false},
+        {"Cookie: a=b", "Cookie: ********", false},
+        {"Authorization:Basic Ym9i", "Authorization: ********", false},
+        {"X-Token: 1", "X-Token: ********", false},
+        {" folded", ": ********", false},
+    };
+    for (size_t i = 0; i < sizeof table / sizeof *table; i++)
+        assert_string_equal(http(table[i].line, table[i].first), table[i].shown);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -161,6 +190,7 @@ int main(void)
         cmocka_unit_test(what_goes_on_is_a_secret_until_it_is_answered),
         cmocka_unit_test(codes_of_answers),
         cmocka_unit_test(answers_of_our_own_have_no_tag),
+        cmocka_unit_test(heads_of_http),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
