@@ -14,7 +14,6 @@ import ssl
 import subprocess
 import sys
 import tempfile
-import time
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 sys.path.insert(0, os.path.join(ROOT, 'tests', 'e2e'))
@@ -24,6 +23,7 @@ from authority import Authority  # noqa: E402
 from browser import Browser  # noqa: E402
 from dovecot import Dovecot  # noqa: E402
 from roundcube import Mailbox, Roundcube  # noqa: E402
+from server import wait_to_serve  # noqa: E402
 from wire import free_port  # noqa: E402
 
 BINARY = os.path.abspath(os.environ.get('PROXYD') or os.path.join(ROOT, 'build', 'proxyd'))
@@ -125,11 +125,7 @@ class Demo:
         # A session of its own: Ctrl-C is for us, who then stop everybody in turn.
         self.process = subprocess.Popen([BINARY, '-c', os.path.join(self.folder, 'proxyd.yaml')], stderr=log,
                                         stdin=subprocess.DEVNULL, start_new_session=True)
-        deadline = time.monotonic() + 10
-        while not Dovecot.answers(self.port['imap']):
-            if self.process.poll() is not None or time.monotonic() > deadline:
-                raise AssertionError(f'proxyd does not start (exit status {self.process.poll()})')
-            time.sleep(0.02)
+        wait_to_serve(self.process, 'proxyd', [self.port['imap']], lambda: f'exit status {self.process.poll()}')
 
     def stop(self):
         if self.process:

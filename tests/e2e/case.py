@@ -87,13 +87,17 @@ class Case(unittest.TestCase):
         return client, wire
 
 
+def clean_up(case, function, *args):
+    """Has FUNCTION called when CASE, a test or a class, ends."""
+    (case.addCleanup if isinstance(case, unittest.TestCase) else case.addClassCleanup)(function, *args)
+
+
 def start(case, kind, *args, **how):
     """A KIND of server for one test, or for all of a class: CASE is the test or the class."""
-    clean_up = case.addCleanup if isinstance(case, unittest.TestCase) else case.addClassCleanup
     folder = new_folder()
-    clean_up(shutil.rmtree, folder)
+    clean_up(case, shutil.rmtree, folder)
     server = kind(os.path.join(folder, kind.__name__.lower()), *args, **how)
-    clean_up(server.stop)
+    clean_up(case, server.stop)
     return server.start()
 
 

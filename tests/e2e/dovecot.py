@@ -6,10 +6,10 @@ import os
 import pwd
 import re
 import shutil
-import socket
 import subprocess
 import time
 
+from server import Server, wait_to_serve
 from wire import PATIENCE, free_port
 
 CONFIGURATION = '''
@@ -87,11 +87,11 @@ def account():
     return pwd.getpwuid(os.getuid()) if os.getuid() else pwd.getpwnam('nobody')
 
 
-class Dovecot:
+class Dovecot(Server):
     """Ports are in `port`: imap, imaps, pop3, pop3s. USERS: {login: password}."""
 
     def __init__(self, folder, users, certificate=None, trusted='', haproxy=False, **ports):
-        self.folder = folder
+        super().__init__(folder)
         self.port = {name: ports.get(name) or free_port() for name in ('imap', 'imaps', 'pop3', 'pop3s')}
         self.who = account()
         os.makedirs(os.path.join(folder, 'mail'))
@@ -103,16 +103,11 @@ class Dovecot:
             certificate=self.take(certificate) if certificate else ''))
         for login in users:
             self.deliver(login, 'Welcome', f'This is the mailbox of {login}.')
-        self.process = None
 
     def take(self, certificate):
         """Copies certificate and key to where the account that runs Dovecot can read them."""
         names = [shutil.copy(path, self.folder) for path in certificate]
         return 'ssl_cert = <{}\nssl_key = <{}'.format(*names)
-
-    def write(self, name, content):
-        with open(os.path.join(self.folder, name), 'w') as file:
-            file.write(content)
 
     def deliver(self, login, subject, body):
         """Puts a message into the user's maildir."""
@@ -133,34 +128,14 @@ class Dovecot:
             ['setpriv', '--pdeathsig', 'TERM', *([] if os.getuid() else as_nobody),
              find(), '-F', '-c', os.path.join(self.folder, 'conf')],
             stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, start_new_session=True)
-        deadline = time.monotonic() + PATIENCE
-        for port in self.port['imap'], self.port['pop3']:
-            while not self.answers(port):
-                if self.process.poll() is not None or time.monotonic() > deadline:
-                    raise AssertionError(f'dovecot does not start: {self.log()}')
-                time.sleep(0.02)
+        wait_to_serve(self.process, 'dovecot', (self.port['imap'], self.port['pop3']), self.log)
         return self
-
-    @staticmethod
-    def answers(port):
-        try:
-            socket.create_connection(('127.0.0.1', port), timeout=1).close()
-            return True
-        except OSError:
-            return False
 
     def give_away(self):
         if os.getuid() == 0:
             for top, folders, files in os.walk(self.folder):
                 for path in [top] + [os.path.join(top, name) for name in files]:
                     os.chown(path, self.who.pw_uid, self.who.pw_gid)
-
-    def log(self):
-        try:
-            with open(os.path.join(self.folder, 'log')) as file:
-                return file.read()
-        except FileNotFoundError:
-            return ''
 
     def wait_log(self, pattern, count=1):
         """Waits until so many lines of its log match; returns them. It writes them late."""
@@ -170,9 +145,3 @@ class Dovecot:
                 raise AssertionError(f'no {pattern} in the log of dovecot:\n{self.log()}')
             time.sleep(0.02)
         return found
-
-    def stop(self):
-        if self.process:
-            self.process.terminate()
-            self.process.wait(PATIENCE)
-            self.process = None

@@ -8,9 +8,9 @@ import socketserver
 import sqlite3
 import subprocess
 import threading
-import time
 
 from dovecot import Dovecot, account
+from server import wait_to_serve
 from wire import PATIENCE, free_port
 
 CODE = '/usr/share/roundcube'
@@ -138,11 +138,7 @@ class Roundcube:
             stdin=subprocess.DEVNULL, stdout=self.log, stderr=self.log, start_new_session=True,
             env={'PATH': os.environ['PATH'], 'ROUNDCUBE_CONFIG_DIR': os.path.join(self.place, 'config'),
                  'PHP_CLI_SERVER_WORKERS': '3'})
-        deadline = time.monotonic() + STARTING
-        while not Dovecot.answers(self.port['webmail']):
-            if self.process.poll() is not None or time.monotonic() > deadline:
-                raise AssertionError(f'php does not start: {self.told()}')
-            time.sleep(0.02)
+        wait_to_serve(self.process, 'php', [self.port['webmail']], self.told, STARTING)
         return self
 
     def told(self):

@@ -11,7 +11,7 @@ import unittest
 from case import authority, start
 from dovecot import Dovecot
 from fake_mail import MailNode
-from postfix import Postfix
+from postfix import Mta
 from proxyd import PASSWORD
 from test_mail import Base
 from wire import PATIENCE, free_port
@@ -127,13 +127,13 @@ class WithPostfix(Servers):
     def test_as_the_client_by_smtp(self):
         """Recipients of two nodes come in messages of their own, for they were told 452."""
         p = self.front()
-        mta = start(self, Postfix, f'smtp:[127.0.0.1]:{p.port["smtp"]}')
+        mta = start(self, Mta, f'smtp:[127.0.0.1]:{p.port["smtp"]}')
         self.submit(mta, ALICE, BOB, CAROL, word='postfix-smtp')
         self.wait_all(mta, p, 'postfix-smtp')
 
     def test_as_the_client_by_lmtp(self):
         p = self.front('lmtp')
-        mta = start(self, Postfix, f'lmtp:inet:127.0.0.1:{p.port["lmtp"]}')
+        mta = start(self, Mta, f'lmtp:inet:127.0.0.1:{p.port["lmtp"]}')
         self.submit(mta, ALICE, BOB, CAROL, word='postfix-lmtp')
         self.wait_all(mta, p, 'postfix-lmtp')
         p.wait('message', count=3, result='delivered')
@@ -141,7 +141,7 @@ class WithPostfix(Servers):
 
     def test_as_the_node_and_the_relay(self):
         behind = MailNode(self)
-        mta = start(self, Postfix, f'smtp:[127.0.0.1]:{behind.node.port}', trusted='127.0.0.1')
+        mta = start(self, Mta, f'smtp:[127.0.0.1]:{behind.node.port}', trusted='127.0.0.1')
         p = self.mail(f'{BOB} 127.0.0.1:{mta.port}', relay=f'127.0.0.1:{mta.port}', relay_networks=['127.0.0.66/32'],
                       backend={'check': {'interval': '100ms'}}, more={'nodes': {'mta': {'address': f'127.0.0.1:{mta.port}'}}})
         client = self.client(p, source='127.0.0.66')

@@ -4,24 +4,21 @@ that asks Dovecot for passwords - each before a relay that keeps what it gets; a
 hand."""
 import base64
 import os
-import pwd
-import shutil
 import signal
 import smtplib
-import socket
 import subprocess
 import threading
 import time
 import unittest
 
-from case import Case, authority, new_folder
+from case import Case, authority, clean_up, start
 from dovecot import Dovecot
+from postfix import Postfix
 from proxyd import MASTER, PASSWORD, TOKEN, UTF8, WRONG
 from wire import PATIENCE, Node, free_port
 
 ALICE, BOB, JUERGEN = 'alice@example.org', 'bob@example.org', 'jürgen@example.org'
 USERS = {ALICE: PASSWORD, BOB: PASSWORD, JUERGEN: UTF8}
-POSTFIX = '/usr/lib/postfix/sbin'
 
 
 def b64(word):
@@ -106,39 +103,20 @@ service auth {{
 
 def start_submission(case, **how):
     """A relay and a Dovecot before it, for a class or a test."""
-    clean_up = case.addCleanup if isinstance(case, unittest.TestCase) else case.addClassCleanup
-    folder = new_folder()
-    clean_up(shutil.rmtree, folder)
     relay = Relay()
-    clean_up(relay.close)
-    node = Submission(os.path.join(folder, 'dovecot'), relay, **how)
-    clean_up(node.stop)
+    clean_up(case, relay.close)
+    node = start(case, Submission, relay, **how)
     node.relay = relay
-    return node.start()
+    return node
 
 
-class Postfix:
-    """An smtpd that hands all mail on while it takes it, so that there is no queue: to the relay of
-    DOVECOT, which it asks for passwords. Where it announces no AUTH, XCLIENT LOGIN says who it is."""
+class Direct(Postfix):
+    """It hands all mail on while it takes it, so that there is no queue: to the relay of DOVECOT, which
+    it asks for passwords. Where it does not ANNOUNCE AUTH, XCLIENT LOGIN says who it is."""
 
     def __init__(self, folder, dovecot, announce):
-        self.folder, self.port = folder, free_port()
-        for name in ('', 'spool', 'spool/pid', 'spool/private', 'spool/public', 'spool/maildrop', 'data'):
-            os.mkdir(os.path.join(folder, name))
-        os.chown(os.path.join(folder, 'data'), pwd.getpwnam('postfix').pw_uid, -1)
-        os.chown(os.path.join(folder, 'spool/private'), pwd.getpwnam('postfix').pw_uid, -1)
-        os.chown(os.path.join(folder, 'spool/public'), pwd.getpwnam('postfix').pw_uid, -1)
-        self.write('main.cf', f'''
-compatibility_level = 3.6
-queue_directory = {folder}/spool
-data_directory = {folder}/data
-daemon_directory = {POSTFIX}
-maillog_file = {folder}/log
-maillog_file_prefixes = {folder}
+        super().__init__(folder, f'''
 myhostname = node.example.org
-inet_protocols = ipv4
-mydestination =
-alias_maps =
 local_recipient_maps =
 smtpd_sasl_auth_enable = yes
 smtpd_sasl_type = dovecot
@@ -150,43 +128,10 @@ smtpd_relay_restrictions = permit_sasl_authenticated, reject
 smtpd_proxy_filter = 127.0.0.1:{dovecot.relay.port}
 smtpd_tls_security_level = may
 smtpd_tls_chain_files = {folder}/chain.pem
-''')
-        self.write('master.cf', f'''
-127.0.0.1:{self.port} inet n - n - - smtpd
-rewrite  unix       - - n - - trivial-rewrite
-proxymap unix       - - n - - proxymap
-anvil    unix       - - n - 1 anvil
-tlsmgr   unix       - - n 1000? 1 tlsmgr
-postlog  unix-dgram n - n - 1 postlogd
-''')
+''', 'tlsmgr unix - - n 1000? 1 tlsmgr')
         certificate, key = authority().issue('localhost')
         with open(key) as file, open(certificate) as more:
             self.write('chain.pem', file.read() + more.read())
-        self.process = subprocess.Popen([POSTFIX + '/master', '-c', folder], stdin=subprocess.DEVNULL,
-                                        stderr=subprocess.DEVNULL)
-
-    def write(self, name, content):
-        with open(os.path.join(self.folder, name), 'w') as file:
-            file.write(content)
-
-    def log(self):
-        try:
-            with open(os.path.join(self.folder, 'log')) as file:
-                return file.read()
-        except FileNotFoundError:
-            return ''
-
-    def start(self):
-        deadline = time.monotonic() + PATIENCE
-        while not Dovecot.answers(self.port):
-            if self.process.poll() is not None or time.monotonic() > deadline:
-                raise AssertionError(f'postfix does not start: {self.log()}')
-            time.sleep(0.02)
-        return self
-
-    def stop(self):
-        self.process.terminate()
-        self.process.wait(PATIENCE)
 
 
 # ---- tests ----
@@ -395,11 +340,7 @@ class WithPostfix(Base):
         self.dovecot = start_submission(self)
 
     def postfix(self, announce=True):
-        folder = new_folder()
-        self.addCleanup(shutil.rmtree, folder)
-        node = Postfix(os.path.join(folder, 'postfix'), self.dovecot, announce)
-        self.addCleanup(node.stop)
-        return node.start()
+        return start(self, Direct, self.dovecot, announce)
 
     def send(self, client, word):
         client.ask(f'MAIL FROM:<{BOB}>', '250 2.1.0 ...')
