@@ -141,10 +141,13 @@ static void forget_kept(struct trace *t)
         free(t->kept[--t->kept_count]);
 }
 
+/* A line that is not whole yet may be a password's. */
 void trace_forget(struct client *c)
 {
-    if (c->trace)
-        forget_kept(c->trace);
+    if (!c->trace)
+        return;
+    forget_kept(c->trace);
+    mem_wipe(c->trace, sizeof *c->trace);
     free(c->trace);
     c->trace = NULL;
 }
@@ -264,14 +267,17 @@ static void pass(struct client *c, enum trace_way way, struct str line)
     tell(c, way, buf_str(&out));
 }
 
+/* Asks nobody whether C is still watched: PART would be gone with the last who does. */
 static void end_part(struct client *c, enum trace_way way, struct part *part)
 {
+    char text[64];
     struct str line = {part->text, part->n};
     if (line.n && line.p[line.n - 1] == '\r' && !part->cut)
         line.n--;
     pass(c, way, line);
+    snprintf(text, sizeof text, "and %zu bytes more on that line", part->cut);
     if (part->cut)
-        trace_event_on(c, "and %zu bytes more on that line", part->cut);
+        tell(c, TRACE_EVENT, str_of(text));
     mem_wipe(part, sizeof *part);
 }
 
