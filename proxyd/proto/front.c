@@ -14,7 +14,8 @@ void front_free(struct front *f)
     buf_free(&f->pending);
 }
 
-unsigned front_allowed(const struct front *f)
+/* The mechanisms that are allowed, be it only with TLS. */
+static unsigned allowed(const struct front *f)
 {
     unsigned all = f->setup.mechanisms;
     return f->setup.external ? all : all & ~(1u << SASL_EXTERNAL);
@@ -22,7 +23,7 @@ unsigned front_allowed(const struct front *f)
 
 unsigned front_usable(const struct front *f)
 {
-    unsigned all = front_allowed(f);
+    unsigned all = allowed(f);
     return f->setup.plaintext ? all : all & 1u << SASL_EXTERNAL;
 }
 
@@ -92,7 +93,7 @@ enum front_want front_authenticate(struct front *f, const struct front_words *w,
                                    struct str response, struct buf *out)
 {
     enum sasl_mech mech;
-    if (!sasl_find(name, front_allowed(f), &mech))
+    if (!sasl_find(name, allowed(f), &mech))
         return front_error(f, out, w->unavailable);
     if (!(front_usable(f) & 1u << mech))
         return front_needs_privacy(f, w, out);

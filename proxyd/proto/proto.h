@@ -186,9 +186,8 @@ void front_free(struct front *f);
 void back_init(struct back *b, const struct back_setup *setup);
 void back_free(struct back *b);
 
-/* The mechanisms (bits 1u << SASL_*) that are allowed, and those of them that can be used now: a
- * password or a bearer token needs `plaintext`, EXTERNAL needs a certificate. */
-unsigned front_allowed(const struct front *f);
+/* The mechanisms (bits 1u << SASL_*) that are allowed and can be used now: a password or a bearer
+ * token needs `plaintext`, EXTERNAL needs a certificate. */
 unsigned front_usable(const struct front *f);
 
 /* What a node is told as the name of the client: his own, or ours where that is none. */
