@@ -132,6 +132,15 @@ class Chromium:
     def wait_for(self, selector):
         return self.wait(lambda: self.find(selector), selector)
 
+    # Between finding an element and asking it the page may have put another one in its place: once more, then.
+
+    def text_of(self, selector):
+        """What an element says, as soon as it is there and says something."""
+        return self.wait(lambda: self.find(selector).text, selector)
+
+    def press(self, selector):
+        self.wait(lambda: self.find(selector).click() or True, selector)
+
     def run(self, script):
         return self.ask('POST', '/execute/sync', script=script, args=[])
 

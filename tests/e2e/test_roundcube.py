@@ -78,8 +78,7 @@ class Webmail(Case):
         self.forget()
         browser.go(self.url(proxyd))
         self.log_in(ALICE, WRONG)
-        alert = browser.wait_for('[role=alert]:not(:empty)')
-        self.assertEqual(alert.text, 'The user name or the password is not right. Please try again.')
+        self.assertEqual(browser.text_of('[role=alert]'), 'The user name or the password is not right. Please try again.')
         self.assertEqual(browser.find('input[name=username]').get('value'), ALICE)
         self.assertEqual(browser.find('input[name=password]').get('value'), '')
         browser.screenshot(os.path.join(PICTURES, 'login-wrong.png'))
@@ -93,8 +92,7 @@ class Webmail(Case):
         proxyd.wait('login', login=ALICE, result='ok')
 
         browser.go(self.url(proxyd, '/?_task=mail&_mbox=INBOX&_uid=2&_action=show'))
-        body = browser.wait_for('#messagebody')
-        self.assertIn(f'The mailbox of {ALICE} on node1.', body.text)
+        self.assertIn(f'The mailbox of {ALICE} on node1.', browser.text_of('#messagebody'))
         self.send(proxyd)
 
         # The same session, at another front end with the same keys.
@@ -102,7 +100,7 @@ class Webmail(Case):
         self.assert_inbox('node1')
         self.assertTrue(second.wait('http', path='/...', status='200', login=ALICE))
 
-        browser.wait_for('a.logout').click()
+        browser.press('a.logout')
         browser.wait_for('input[name=username]')
         self.assertNotIn('proxyd_route', browser.cookies())
         browser.go(self.url(proxyd, '/?_task=mail'))
@@ -111,11 +109,11 @@ class Webmail(Case):
 
     def assert_inbox(self, node):
         try:
-            row = self.browser.wait_for('#messagelist tbody td.subject')
+            subject = self.browser.text_of('#messagelist tbody td.subject')
         except AssertionError as error:
             told = [str(error)[:300], *self.browser.complaints(), *(node.told() for node in self.nodes)]
             raise AssertionError('\n'.join(told + self.lines())) from None
-        self.assertIn(f'This is {node}', row.text)
+        self.assertIn(f'This is {node}', subject)
         self.assertIn(f'Roundcube on {node}', self.browser.title)
 
     def send(self, proxyd):
@@ -130,7 +128,7 @@ class Webmail(Case):
         browser.wait_for('textarea[name=_message]').type('Here it is.')
         browser.wait_for('input[type=file]').type(path)
         browser.wait_for('#attachment-list li:not(.uploading) a.delete')
-        browser.find('button.send').click()
+        browser.press('button.send')
         recipients, text = self.mailbox.wait()
         self.assertEqual(recipients, [BOB])
         mail = email.message_from_string(text)

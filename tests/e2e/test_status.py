@@ -128,7 +128,7 @@ class Page(Status):
             self.assertFalse(browser.run('return document.documentElement.scrollWidth > innerWidth'))
         self.assertEqual(browser.title, 'mail.example.org - proxyd')
         for word in EVIL, "o'neil&co@example.org", 'cannot connect: Connection refused':
-            self.assertIn(word, browser.find('main').text)
+            self.assertIn(word, browser.text_of('main'))
         light, dark = (sum(map(int, back[4:-1].split(','))) for back in backs)
         self.assertGreater(light, 600)
         self.assertLess(dark, 150)
