@@ -125,14 +125,17 @@ build/tsan/test_limit: $(THREADED) $(wildcard proxyd/*.h proxyd/base/*.h)
 threads: build/tsan/test_limit
 	$<
 
-# The fuzzers need clang, and the whole program once more with its instrumentation.
+# The fuzzers need clang, and what they call once more with its instrumentation: what reads bytes.
+FUZZED = $(wildcard proxyd/base/*.c proxyd/proto/*.c proxyd/web/*.c maps/*.c) auth/password.c auth/sasl.c \
+	proxyd/option.c proxyd/admin/control_request.c
+
 build/fuzz/%.o: %.c
 	@mkdir -p $(@D)
 	@echo "  CC $@"
 	@$(FUZZ_CC) $(INCLUDE) -g -O1 -fsanitize=fuzzer-no-link,address,undefined \
 		-fno-sanitize-recover=all -MMD -MP -c -o $@ $<
 
-build/fuzz/libproxyd.a: $(SOURCES:%.c=build/fuzz/%.o) $(LLHTTP_OBJECTS:%=build/fuzz/%)
+build/fuzz/libproxyd.a: $(FUZZED:%.c=build/fuzz/%.o) $(LLHTTP_OBJECTS:%=build/fuzz/%)
 	@rm -f $@
 	@ar qcs $@ $^
 
