@@ -119,7 +119,8 @@ class Dovecot(Server):
         maildir = os.path.join(self.folder, 'mail', login)
         for name in ('cur', 'new', 'tmp'):
             os.makedirs(os.path.join(maildir, name), exist_ok=True)
-        self.write(f'mail/{login}/new/{time.time_ns()}.M.example', text)
+        now = time.time_ns()  # what Dovecot sorts by: seconds, as 32 bits, and microseconds behind .M
+        self.write(f'mail/{login}/new/{now // 10**9}.M{now // 1000 % 10**6:06}.example', text)
 
     def start(self):
         self.give_away()
