@@ -97,6 +97,12 @@ bool buf_adds(struct buf *b, const char *text)
     return buf_add(b, text, strlen(text));
 }
 
+void buf_add_list(struct buf *b, const char *const *list)
+{
+    while (*list)
+        buf_adds(b, *list++);
+}
+
 /* Most texts fit where the bytes end: they are made there, and only a longer one is made twice. */
 bool buf_addf(struct buf *b, const char *format, ...)
 {

@@ -52,6 +52,11 @@ bool buf_add(struct buf *b, const void *bytes, size_t n);
 bool buf_adds(struct buf *b, const char *text);
 bool buf_addf(struct buf *b, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
+/* Adds texts one after the other, at a fraction of the cost of buf_addf with "%s%s". LIST is ended
+ * by NULL. */
+void buf_add_list(struct buf *b, const char *const *list);
+#define buf_add_texts(b, ...) buf_add_list((b), (const char *const[]){__VA_ARGS__, NULL})
+
 /* Drops the first N bytes (N <= buf_len). The memory they stood in is wiped when B is emptied or
  * its bytes are moved. */
 void buf_take(struct buf *b, uint32_t n);

@@ -39,8 +39,7 @@ void mail_say(struct mail *m, struct str text)
 
 static void say_line(struct mail *m, const char *text)
 {
-    buf_adds(&m->out, text);
-    buf_adds(&m->out, "\r\n");
+    buf_add_texts(&m->out, text, "\r\n");
 }
 
 static void flush(struct mail *m)

@@ -22,7 +22,8 @@ static void write_address(const struct addr *a, struct buf *out)
     if (a->sa.sa_family == AF_UNIX)
         buf_adds(out, "local");
     else
-        buf_addf(out, "[%s%s]", a->sa.sa_family == AF_INET6 ? "IPv6:" : "", addr_host(a, text));
+        buf_add_texts(out, "[", a->sa.sa_family == AF_INET6 ? "IPv6:" : "", addr_host(a, text),
+                      "]");
 }
 
 /* Made once in a second: it takes longer than all the rest. */
@@ -50,9 +51,7 @@ static void write_client(const struct mail *m, struct buf *out)
         buf_adds(out, m->server.helo);
     else
         write_address(address, out);
-    buf_adds(out, " (");
-    buf_adds(out, named ? m->name : "");
-    buf_adds(out, named ? " " : "");
+    buf_add_texts(out, " (", named ? m->name : "", named ? " " : "");
     write_address(address, out);
     buf_adds(out, ")");
 }
@@ -63,15 +62,10 @@ void received_write(const struct mail *m, struct buf *out)
     const char *tls = stream_tls_version(&c->stream);
     buf_adds(out, "Received: from ");
     write_client(m, out);
-    buf_adds(out, "\r\n\tby ");
-    buf_adds(out, c->config->global.hostname);
-    buf_adds(out, " (proxyd) with ");
-    buf_adds(out, protocol(m));
+    buf_add_texts(out, "\r\n\tby ", c->config->global.hostname, " (proxyd) with ", protocol(m));
     if (tls)
-        buf_addf(out, " (%s)", tls);
-    buf_adds(out, "\r\n\tid ");
-    buf_adds(out, c->id);
-    buf_adds(out, "; ");
+        buf_add_texts(out, " (", tls, ")");
+    buf_add_texts(out, "\r\n\tid ", c->id, "; ");
     write_date(out);
     buf_adds(out, "\r\n");
 }

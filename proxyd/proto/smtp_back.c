@@ -103,7 +103,7 @@ static enum back_want say(struct back *b, struct buf *out, unsigned state, const
 
 static enum back_want say_ehlo(struct back *b, struct buf *out, unsigned state)
 {
-    buf_addf(out, "%s %s\r\n", b->lmtp ? "LHLO" : "EHLO", b->setup.helo);
+    buf_add_texts(out, b->lmtp ? "LHLO " : "EHLO ", b->setup.helo, "\r\n");
     return say(b, out, state, "");
 }
 
@@ -225,7 +225,7 @@ static enum back_want log_in(struct back *b, struct buf *out)
         return back_fail(b, "the node offers no way to log in with these credentials");
     if (mech == SASL_LOGIN)
         return say(b, out, STATE_LOGIN, "AUTH LOGIN\r\n");
-    buf_addf(out, "AUTH %s", sasl_name(mech));
+    buf_add_texts(out, "AUTH ", sasl_name(mech));
     if (!fits_auth(&message))
         return say(b, out, STATE_MESSAGE, "\r\n");
     buf_adds(out, " ");
@@ -285,7 +285,7 @@ static enum back_want on_helo(struct back *b, unsigned code, struct buf *out)
 static enum back_want on_ehlo(struct back *b, unsigned code, struct buf *out)
 {
     if (code >= 500 && !b->lmtp && !b->setup.creds && b->state == STATE_EHLO) {
-        buf_addf(out, "HELO %s\r\n", b->setup.helo);
+        buf_add_texts(out, "HELO ", b->setup.helo, "\r\n");
         return say(b, out, STATE_HELO, "");
     }
     if (code != 250)

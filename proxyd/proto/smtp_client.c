@@ -10,11 +10,15 @@
 /* ---- what the node can do ---- */
 
 static const struct {
-    const char *word;
+    struct str word;
     unsigned can;
 } words[] = {
-    {"PIPELINING", SMTP_CAN_PIPELINING}, {"SIZE", SMTP_CAN_SIZE}, {"8BITMIME", SMTP_CAN_8BITMIME},
-    {"SMTPUTF8", SMTP_CAN_SMTPUTF8},     {"DSN", SMTP_CAN_DSN},   {"CHUNKING", SMTP_CAN_CHUNKING},
+    {STR("PIPELINING"), SMTP_CAN_PIPELINING},
+    {STR("SIZE"), SMTP_CAN_SIZE},
+    {STR("8BITMIME"), SMTP_CAN_8BITMIME},
+    {STR("SMTPUTF8"), SMTP_CAN_SMTPUTF8},
+    {STR("DSN"), SMTP_CAN_DSN},
+    {STR("CHUNKING"), SMTP_CAN_CHUNKING},
 };
 
 void smtp_client_init(struct smtp_client *c, struct str capabilities)
@@ -25,7 +29,7 @@ void smtp_client_init(struct smtp_client *c, struct str capabilities)
     while ((entry = proto_entry(&capabilities, ',')).n) {
         struct str word = str_word(&entry);
         for (size_t i = 0; i < sizeof words / sizeof *words; i++)
-            if (str_is(word, words[i].word))
+            if (str_eq_nocase(word, words[i].word))
                 c->can |= words[i].can;
     }
 }

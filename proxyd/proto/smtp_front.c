@@ -51,7 +51,7 @@ static void write_capabilities(const struct front *f, struct buf *out)
     buf_adds(out, "250-AUTH");
     for (enum sasl_mech m = 0; m < SASL_MECH_COUNT; m++)
         if (front_usable(f) & 1u << m)
-            buf_addf(out, " %s", sasl_name(m));
+            buf_add_texts(out, " ", sasl_name(m));
     buf_adds(out, "\r\n");
 }
 
@@ -62,7 +62,7 @@ void smtp_greet(struct front *f, struct buf *out)
     if (f->setup.early)
         buf_addf(out, "554 %s Wait for the greeting\r\n", f->setup.hostname);
     else
-        buf_addf(out, "220 %s ESMTP proxyd\r\n", f->setup.hostname);
+        buf_add_texts(out, "220 ", f->setup.hostname, " ESMTP proxyd\r\n");
 }
 
 static void challenge(struct buf *out, const char *base64, size_t n)
@@ -103,7 +103,7 @@ static void keep_helo(struct front *f, struct str name)
 static enum front_want run_ehlo(struct front *f, struct str args, struct buf *out)
 {
     keep_helo(f, args);
-    buf_addf(out, "250-%s\r\n", f->setup.hostname);
+    buf_add_texts(out, "250-", f->setup.hostname, "\r\n");
     write_capabilities(f, out);
     smtp_end_list(out);
     return FRONT_MORE;
@@ -112,7 +112,7 @@ static enum front_want run_ehlo(struct front *f, struct str args, struct buf *ou
 static enum front_want run_helo(struct front *f, struct str args, struct buf *out)
 {
     keep_helo(f, args);
-    buf_addf(out, "250 %s\r\n", f->setup.hostname);
+    buf_add_texts(out, "250 ", f->setup.hostname, "\r\n");
     return FRONT_MORE;
 }
 

@@ -20,8 +20,7 @@ enum {
 
 static enum smtp_want answer(struct buf *out, const char *text)
 {
-    buf_adds(out, text);
-    buf_adds(out, "\r\n");
+    buf_add_texts(out, text, "\r\n");
     return SMTP_WANT_MORE;
 }
 
@@ -91,10 +90,8 @@ static void write_capabilities(const struct smtp_server *s, struct buf *out)
     if (!s->setup.trusted)
         return;
     buf_adds(out, "250-XCLIENT");
-    for (enum smtp_xclient_attr a = 0; a < SMTP_XCLIENT_COUNT; a++) {
-        buf_adds(out, " ");
-        buf_adds(out, smtp_xclient_name(a));
-    }
+    for (enum smtp_xclient_attr a = 0; a < SMTP_XCLIENT_COUNT; a++)
+        buf_add_texts(out, " ", smtp_xclient_name(a));
     buf_adds(out, "\r\n");
 }
 
@@ -102,7 +99,8 @@ static void write_capabilities(const struct smtp_server *s, struct buf *out)
 
 static void greet(const struct smtp_server *s, struct buf *out)
 {
-    buf_addf(out, "220 %s %s proxyd\r\n", s->setup.hostname, s->setup.lmtp ? "LMTP" : "ESMTP");
+    buf_add_texts(out, "220 ", s->setup.hostname, s->setup.lmtp ? " LMTP" : " ESMTP",
+                  " proxyd\r\n");
 }
 
 void smtp_server_start(struct smtp_server *s, const struct smtp_server_setup *setup,
@@ -141,14 +139,14 @@ static enum smtp_want run_helo(struct smtp_server *s, struct str args, struct bu
     if (s->setup.lmtp)
         return error(s, out, "500 5.5.1 This is LMTP: say LHLO");
     keep_helo(s, args, false);
-    buf_addf(out, "250 %s\r\n", s->setup.hostname);
+    buf_add_texts(out, "250 ", s->setup.hostname, "\r\n");
     return SMTP_WANT_RESET;
 }
 
 static enum smtp_want greet_extended(struct smtp_server *s, struct str args, struct buf *out)
 {
     keep_helo(s, args, true);
-    buf_addf(out, "250-%s\r\n", s->setup.hostname);
+    buf_add_texts(out, "250-", s->setup.hostname, "\r\n");
     write_capabilities(s, out);
     smtp_end_list(out);
     return SMTP_WANT_RESET;

@@ -23,13 +23,15 @@ static void test_add_and_take(void **state)
     assert_true(holds(&b, "") && buf_str(&b).p);
     assert_true(buf_adds(&b, "hello ") && buf_addf(&b, "%s %d", "world", 42));
     assert_true(buf_add(&b, "", 0));
+    buf_add_texts(&b, "", "");
     assert_true(holds(&b, "hello world 42"));
     buf_take(&b, 6);
     assert_true(holds(&b, "world 42"));
     buf_take(&b, 8);
     assert_int_equal(buf_len(&b), 0);
     buf_free(&b);
-    assert_true(buf_adds(&b, "again") && holds(&b, "again"));
+    buf_add_texts(&b, "a", "ga", "in");
+    assert_true(holds(&b, "again"));
     buf_free(&b);
 }
 
