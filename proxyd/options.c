@@ -446,7 +446,8 @@ static const struct option service[] = {
     {"idle_timeout", &option_duration, AT(config_service, idle_timeout), "1ms", "168h", "30m",
      .help = "how long neither side may say anything after the login"},
     {"max_errors", &option_number, AT(config_service, max_errors), "1", "1000000", "20", OF_TALKERS,
-     .help = "unknown or malformed commands before the login; then we close"},
+     .help = "unknown or malformed commands before the login (port 25: and unknown "
+             "recipients, up to a message that is taken); then we close"},
     {"max_auth_errors", &option_number, AT(config_service, max_auth_errors), "1", "1000000", "5",
      OF_SESSIONS, .help = "refused logins of one connection; then we close"},
     {"access", &option_access, AT(config_service, access), .initial = "[]",
