@@ -93,12 +93,12 @@ struct client {
     bool refused;         /* by admit.c, which has logged it: nothing more is */
     bool stopping;        /* is to end, for `reason`, as soon as the engine sees to it */
     struct limit_ticket ticket; /* what it is counted in, under `address` */
+    char id[17];                /* the log's `session` */
     uint32_t drained;           /* bytes read away while our last words are on their way */
     char *user;                 /* the login, once it is known; owned */
     struct node *node;          /* the one that serves it now, or NULL; a reference, the engine's */
     struct trace *trace;        /* trace.c's, or NULL */
     unsigned trace_version;
-    char id[17];         /* the log's `session` */
     struct addr address; /* the client's; stays what it is once it has arrived */
 };
 

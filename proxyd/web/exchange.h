@@ -40,7 +40,6 @@ struct web {
     struct exchange *exchange;    /* NULL: none is under way */
     struct conn *own;             /* a connection to a node that only this client may use */
     struct addr *local;           /* where it came to, where a PROXY header told; owned */
-    uint64_t stop_by;             /* ms: when it is cut off, once it is to stop; 0: not yet */
     uint64_t bytes_in, bytes_out; /* of bodies, in all exchanges that are over */
     uint64_t told;                /* of them, to recent.h */
 };

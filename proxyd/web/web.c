@@ -530,14 +530,14 @@ static enum web_state do_leave(struct web *w)
 /* To stop: at once where no request is under way, else after its answer, if that takes no long. */
 static enum web_state stop(struct web *w)
 {
-    uint64_t now = w->client.worker->now;
+    struct client *c = &w->client;
     if (w->exchange)
         w->exchange->keep = false;
-    if (!w->stop_by)
-        w->stop_by = now + STOP_TIME;
+    if (!c->stop_by)
+        c->stop_by = c->worker->now + STOP_TIME;
     if (w->state == WEB_ARRIVE || w->state == WEB_HEAD || w->state == WEB_CARRY ||
-        now >= w->stop_by)
-        return web_end(w, w->client.reason, NULL);
+        !client_may_go_on(c))
+        return web_end(w, c->reason, NULL);
     return w->state;
 }
 
@@ -563,7 +563,7 @@ void web_step(struct web *w)
     if (w->state == WEB_END)
         return;
     stream_push(&w->client.stream);
-    client_arm(&w->client, w->state < WEB_LEAVE ? w->stop_by : 0);
+    client_arm(&w->client, 0);
 }
 
 static void start(struct client *c)

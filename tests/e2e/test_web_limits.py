@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: ISC
 """The HTTP exchange with those who do not keep to the rules or the limits, and with nodes that are full,
 slow or down: who is told what, and what never reaches a node."""
+import resource
 import socket
 import time
 
@@ -171,6 +172,42 @@ class Nodes(WebCase):
         Message(wire)
         self.answer(wire)
         self.assertEqual(Message(third).status, 200)
+
+    def test_many_more_than_there_are_places_for(self):
+        """Who is refused hears of it at once, while the node has as many requests as it may have."""
+        clients, places, queue = 2000, 64, 64
+        soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (min(hard, 2 * clients + 500), hard))
+        self.addCleanup(resource.setrlimit, resource.RLIMIT_NOFILE, (soft, hard))
+        node = self.node()
+        p = self.web(node, backend={'max_requests': places, 'queue_size': queue, 'queue_timeout': '1h',
+                                    'response_timeout': '1h'}, http={'keepalive_timeout': '1h', 'request_timeout': '1h'})
+        served, times = [], []
+        for number in range(clients):
+            client = self.client(p)
+            if number == places:
+                wires = [node.accept() for _ in range(places)]
+            before = time.monotonic()
+            self.ask(client, f'GET /{number} HTTP/1.1')
+            if number < places + queue:
+                served.append(client)
+                continue
+            answer = Message(client)
+            times.append(time.monotonic() - before)
+            self.assertEqual((answer.status, answer['retry-after']), (503, '5'))
+            client.close()
+        self.assertLess(sorted(times)[len(times) // 2], 0.01)
+        # Nobody lost his place by all that, and each answer lets the next one in.
+        got = {}
+        for wire in wires:
+            got[Message(wire).start] = wire
+        for number in range(queue):
+            wire = got.pop(f'GET /{number} HTTP/1.1')
+            self.answer(wire)
+            self.assertEqual(Message(served[number]).status, 200)
+            got[Message(wire).start] = wire
+        self.assertEqual(sorted(got), sorted(f'GET /{number} HTTP/1.1' for number in range(places, places + queue)))
+        self.assertEqual(len(node.wires), places)
 
     def test_who_leaves_the_queue_is_not_asked_for(self):
         node = self.node()
