@@ -21,7 +21,7 @@ enum {
 struct look {
     dev_t device;
     ino_t inode;
-    off_t size;
+    off_t size; /* -1: it was not there */
     struct timespec modified, changed;
 };
 
@@ -49,6 +49,7 @@ static struct look look_at(const char *path)
     struct stat st;
     struct look look;
     memset(&look, 0, sizeof look); /* compared by memcmp */
+    look.size = -1;
     if (stat(path, &st) < 0)
         return look;
     look.device = st.st_dev;

@@ -142,6 +142,18 @@ dave  node1:{other.port}
         self.goes_to(p, 'bob', node)
         self.assertEqual(len(p.events('config', level='error')), 2)  # not once a try
 
+    def test_a_file_that_is_gone_is_told_once(self):
+        old, new = self.nodes('old', 'new')
+        p = self.proxyd(f'bob {old.address}\n')
+        os.unlink(p.map_file)
+        p.wait('config', level='error', message=f'{p.map_file}: error: ...')
+        p.wait('config', level='error', message='map local: the old content of ...')
+        self.goes_to(p, 'bob', old)
+        p.set_users(f'bob {new.address}\n')
+        self.wait_for_map(p, 1)
+        self.goes_to(p, 'bob', new)
+        self.assertEqual(len(p.events('config', level='error')), 2)
+
     def test_reload_reads_it_too(self):
         node, = self.nodes('node')
         p = self.proxyd('')
