@@ -7,6 +7,15 @@
 
 #include <stdlib.h>
 
+const char *map_result_word(enum map_result result)
+{
+    static const char *const words[] = {[MAP_FOUND] = "found",
+                                        [MAP_NOT_FOUND] = "not_found",
+                                        [MAP_AMBIGUOUS] = "ambiguous",
+                                        [MAP_TEMPORARY] = "temporary_failure"};
+    return words[result];
+}
+
 enum map_result map_lookup(struct map *map, struct map_ask *ask)
 {
     struct map_report *report = ask->report;

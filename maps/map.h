@@ -20,6 +20,9 @@ enum map_result {
     MAP_PENDING    /* the answer comes later */
 };
 
+/* A word for it, but for MAP_PENDING: "found", "not_found", "ambiguous", "temporary_failure". */
+const char *map_result_word(enum map_result result);
+
 enum { MAP_HOST_MAX = 255, MAP_LOGIN_MAX = 255, MAP_PASSWORDS = 1024 }; /* bytes */
 
 /* The question. Strings are NUL-terminated; `email` is lower case. */

@@ -5,16 +5,12 @@
 
 static void log_report(const struct client *c, const char *recipient, const struct map_report *r)
 {
-    static const char *const words[] = {[MAP_FOUND] = "found",
-                                        [MAP_NOT_FOUND] = "not_found",
-                                        [MAP_AMBIGUOUS] = "ambiguous",
-                                        [MAP_TEMPORARY] = "temporary"};
     struct log_line l;
     if (r->result == MAP_PENDING || !client_log(&l, c, LOG_LEVEL_DEBUG, "map"))
         return;
     log_str(&l, "recipient", recipient);
     log_str(&l, "map", r->map);
-    log_str(&l, "result", words[r->result]);
+    log_str(&l, "result", map_result_word(r->result));
     log_str(&l, "reason", r->why);
     log_str(&l, "server", r->server);
     log_str(&l, "dn", r->dn);

@@ -254,15 +254,12 @@ static void set_directory(json_t *object, const struct map_report *r)
 
 static json_t *json_map(const struct lookup_answer *a, size_t i)
 {
-    static const char *const results[] = {[MAP_FOUND] = "found",
-                                          [MAP_NOT_FOUND] = "not_found",
-                                          [MAP_AMBIGUOUS] = "ambiguous",
-                                          [MAP_TEMPORARY] = "temporary_failure"};
     json_t *object = json_object();
     const struct map_report *r = i < a->report_count ? &a->reports[i] : NULL;
     json_object_set_new(object, "map", text_json(a->service->maps[i]->name));
     json_object_set_new(object, "type", text_json(type_of(a, i)));
-    json_object_set_new(object, "result", json_string(r ? results[r->result] : "not_asked"));
+    json_object_set_new(object, "result",
+                        json_string(r ? map_result_word(r->result) : "not_asked"));
     json_object_set_new(object, "reason", text_json(r ? r->why : NULL));
     if (r && r->search_command[0])
         set_directory(object, r);

@@ -260,10 +260,6 @@ static void write_services(struct buf *out, const struct snapshot *s)
 
 static void write_maps(struct buf *out, const struct snapshot *s)
 {
-    static const char *const words[STATS_MAP_RESULTS] = {[MAP_FOUND] = "found",
-                                                         [MAP_NOT_FOUND] = "not_found",
-                                                         [MAP_AMBIGUOUS] = "ambiguous",
-                                                         [MAP_TEMPORARY] = "temporary"};
     family(out, "proxyd_map_up", "gauge", "1 where the map can be asked.");
     EACH_MAP(x, s)
     {
@@ -273,7 +269,8 @@ static void write_maps(struct buf *out, const struct snapshot *s)
     family(out, "proxyd_map_lookups_total", "counter", "Questions to maps, by the answer.");
     EACH_MAP(x, s)
     for (unsigned i = 0; i < STATS_MAP_RESULTS; i++) {
-        begin(out, "proxyd_map_lookups_total", "map", x->map->name, "result", words[i], NULL);
+        begin(out, "proxyd_map_lookups_total", "map", x->map->name, "result", map_result_word(i),
+              NULL);
         number(out, x->counts.lookups[i]);
     }
     family(out, "proxyd_map_lookup_seconds", "histogram",

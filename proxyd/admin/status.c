@@ -70,17 +70,13 @@ static json_t *nodes_json(void)
 
 static json_t *map_json(struct map *map)
 {
-    static const char *const results[STATS_MAP_RESULTS] = {[MAP_FOUND] = "found",
-                                                           [MAP_NOT_FOUND] = "not_found",
-                                                           [MAP_AMBIGUOUS] = "ambiguous",
-                                                           [MAP_TEMPORARY] = "temporary_failure"};
     struct stats_map_counts counts;
     char why[400];
     json_t *object = json_pack("{s:o,s:s,s:b}", "map", text_json(map->name), "type",
                                map->kind->type, "up", map_answers(map, why, sizeof why));
     stats_map_sum(map->stats, &counts);
     for (int i = 0; i < STATS_MAP_RESULTS; i++)
-        json_object_set_new(object, results[i], number(counts.lookups[i]));
+        json_object_set_new(object, map_result_word(i), number(counts.lookups[i]));
     return object;
 }
 

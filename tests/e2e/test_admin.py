@@ -245,8 +245,8 @@ class Counting(Admin, Case):
         self.assertGreater(m.get('proxyd_login_seconds_sum', service='imap'), 0)
         self.assertEqual(m.get('proxyd_backend_connect_seconds_count', service='imap'), 1)
         self.assertEqual(m.get('proxyd_backend_queue_seconds_count', service='imap'), 2)
-        self.assertEqual(m.get('proxyd_map_lookups_total', map='local', result='found'), 2)
-        self.assertEqual(m.get('proxyd_map_lookups_total', map='local', result='not_found'), 1)
+        for result, count in ('found', 2), ('not_found', 1), ('ambiguous', 0), ('temporary_failure', 0):
+            self.assertEqual(m.get('proxyd_map_lookups_total', map='local', result=result), count, result)
         self.assertEqual(m.get('proxyd_map_lookup_seconds_count', map='local'), 3)
         self.assertEqual(m.get('proxyd_connections_total', service='imap', result='accepted'), 2)
         self.assertEqual(m.get('proxyd_sessions', service='imap'), 2)
