@@ -6,7 +6,6 @@
 
 #include "net/splice.h"
 
-#include <assert.h>
 #include <errno.h>
 #include <string.h>
 
@@ -158,7 +157,6 @@ void crew_serve(uv_loop_t *loop, struct config *config, struct listen_set *set)
         listener_serve(crew.list[i].worker, config, set, i == 0);
     while (crew.running < config->global.workers_min && grow())
         ;
-    assert(crew.running > 0); /* without a worker nobody is served */
     if (crew.started) {
         config_unref(old_config);
         listen_set_unref(old_set);

@@ -11,8 +11,8 @@
 
 #include <uv.h>
 
-/* Has the crew serve CONFIG on SET (keeping references); the first call starts it, on LOOP's timer.
- */
+/* Has the crew serve CONFIG on SET (keeping references); the first call starts it, on LOOP's timer,
+ * and may fail to get even one worker (crew_running). */
 void crew_serve(uv_loop_t *loop, struct config *config, struct listen_set *set);
 
 /* All workers, those on their way out too; how many there are. And whether W still is one of them:

@@ -40,6 +40,7 @@
 #define POOL_SIZE    "8" /* threads of the pool: for files, names and passwords */
 
 enum {
+    DESCRIPTORS_LEAST = 16,      /* libuv aborts where it gets none for its own needs */
     DESCRIPTORS_AT_ONCE = 65536, /* half a MiB of the kernel's memory */
     LAST_PATIENCE = 10000        /* ms, when all sessions have been told to end */
 };
@@ -474,10 +475,20 @@ static int begin(struct beginning *b)
     return status;
 }
 
+/* Without a loop or a worker, which need descriptors and threads, nobody would be served. */
+static int fail_to_start(unsigned limit)
+{
+    log_message(LOG_LEVEL_ERROR, "start",
+                "cannot start: too few descriptors or threads (open files: at most %u)", limit);
+    return EX_OSERR;
+}
+
 static int serve(void)
 {
     struct beginning b = {.inherited = inherit_take()};
     unsigned limit = raise_descriptor_limit();
+    if (limit < DESCRIPTORS_LEAST)
+        return fail_to_start(limit);
     grow_descriptor_table(limit);
     protect_memory();
     ignore_signals();
@@ -489,7 +500,8 @@ static int serve(void)
     sandbox_enter(b.config, upgrade_program());
     set_session_limit(limit);
     warn_of_low_limit(b.config, limit);
-    uv_loop_init(&proxyd.loop);
+    if (uv_loop_init(&proxyd.loop) < 0)
+        return fail_to_start(limit);
     uv_timer_init(&proxyd.loop, &proxyd.grace);
     uv_timer_init(&proxyd.loop, &proxyd.settle);
     catch_signals();
@@ -497,6 +509,8 @@ static int serve(void)
     clock_watch(&proxyd.loop);
     control_start(&proxyd.loop, start_reload);
     adopt(b.config, b.set, b.control);
+    if (crew_running() == 0)
+        return fail_to_start(limit);
     listen_set_log_unused(b.inherited);
     listen_set_unref(b.inherited);
     log_message(LOG_LEVEL_INFO, "start", "proxyd " VERSION " serves %s", proxyd.path);

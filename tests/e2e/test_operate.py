@@ -32,6 +32,14 @@ class CommandLine(Case):
         for args in (['-x'], ['-c'], ['file'], ['-t', '-T']):
             self.assertEqual(run(*args).returncode, 64, args)
 
+    def test_too_few_descriptors(self):
+        p = self.new_proxyd('* 127.0.0.1')
+        for limit in 4, 7, 15, 16, 17, 19:
+            done = subprocess.run(['timeout', '--signal=INT', '2', 'prlimit', f'--nofile={limit}', BINARY, '-c', p.path],
+                                  capture_output=True, text=True, stdin=subprocess.DEVNULL)
+            self.assertIn(done.returncode, (69, 71, 78, 124), done.stderr)
+            self.assertNotIn('Assertion', done.stderr)
+
     def test_a_good_configuration(self):
         p = self.new_proxyd('* 127.0.0.1')
         done = run('-c', p.path, '-t')
