@@ -335,16 +335,24 @@ static bool parse_hostname(const struct option *o, const char *text, void *field
     return addr_is_hostname(str_of(text)) && parse_string(o, text, field);
 }
 
+/* Why the file at PATH cannot be read, or NULL. Who opens a FIFO waits for somebody to write. */
+static const char *trouble_with(const char *path)
+{
+    struct stat st;
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+    if (fd < 0 || fstat(fd, &st) < 0)
+        return strerror(errno);
+    close(fd);
+    return S_ISDIR(st.st_mode) ? strerror(EISDIR) : S_ISFIFO(st.st_mode) ? "it is a FIFO" : NULL;
+}
+
 /* An error unless the file that NODE names can be read. */
 static void check_readable(const struct option *o, struct yaml_node *node,
                            struct problems *problems)
 {
-    int fd = open(node->text, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
-    if (fd < 0)
-        option_refuse(node, problems, "%s: cannot read %.200s: %s", o->key, node->text,
-                      strerror(errno));
-    else
-        close(fd);
+    const char *trouble = trouble_with(node->text);
+    if (trouble)
+        option_refuse(node, problems, "%s: cannot read %.200s: %s", o->key, node->text, trouble);
 }
 
 static void read_file_name(const struct option *o, struct yaml_node *node, void *base,
@@ -377,11 +385,12 @@ static void read_content(const struct option *o, struct yaml_node *node, const c
                          void *base, struct problems *problems)
 {
     size_t n;
-    char *content = file_read(path, SECRET_FILE_MAX, &n);
+    const char *trouble = trouble_with(path);
+    char *content = trouble ? NULL : file_read(path, SECRET_FILE_MAX, &n);
     char **field = field_of(o, base);
     if (!content) {
         option_refuse(node, problems, "%s: cannot read the file named here: %s", o->key,
-                      strerror(errno));
+                      trouble ? trouble : strerror(errno));
         return;
     }
     if (strlen(content) == n) {

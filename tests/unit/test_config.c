@@ -260,7 +260,7 @@ static void refuses_a_bad_map_file(void **state)
     assert_int_equal(problems.list[0].line, 1);
     problems_free(&problems);
     refused("maps: {local: {type: file, path: /tmp}}\nservices: {imap: {" PLAIN "}}\n",
-            "t.yaml:1:34: error: /tmp: not a regular file\n");
+            "t.yaml:1:34: error: path: cannot read /tmp: Is a directory\n");
 }
 
 static void refuses_listeners(void **state)
@@ -364,6 +364,19 @@ static void warns_of_certificates_out_of_time(void **state)
     refused(MAPS "tls: {certificate: [rsa.pem, new.pem], key: [rsa.key, other.key]}\n" LISTENERS,
             "t.yaml:2:30: warning: certificate: new.pem is not valid before 2099-01-01 00:00:00 "
             "UTC\n");
+}
+
+/* Whoever opens it would wait for ever. */
+static void refuses_fifos(void **state)
+{
+    (void)state;
+    assert_int_equal(mkfifo("fifo", 0600), 0);
+    refused("maps: {local: {path: fifo}}\nservices: {imap: {" PLAIN
+            ", authentication: proxy,\n  backend: {tls: implicit, login: master, master_user: m, "
+            "master_password: \"${file:fifo}\"}}}\n",
+            "t.yaml:1:22: error: path: cannot read fifo: it is a FIFO\n"
+            "t.yaml:3:76: error: master_password: cannot read the file named here: it is a "
+            "FIFO\n");
 }
 
 static void refuses_services(void **state)
@@ -543,6 +556,7 @@ int main(void)
         cmocka_unit_test(refuses_certificates),
         cmocka_unit_test(refuses_all_faults_of_tls_at_once),
         cmocka_unit_test(warns_of_certificates_out_of_time),
+        cmocka_unit_test(refuses_fifos),
         cmocka_unit_test(refuses_services),
         cmocka_unit_test(refuses_capabilities_that_are_none),
         cmocka_unit_test(refuses_unsafe_logins),

@@ -288,6 +288,7 @@ static void secrets_stay_out_of_messages(void **state)
     bad("secret: \"${flie:hunter2}\"\n",
         "secret must be a text that is not empty, or \"${file:PATH}\"");
     bad("keys: hunter2\n", "keys: cannot read the file named here: No such file or directory");
+    bad("keys: /\n", "keys: cannot read the file named here: Is a directory");
     with_file("secret: \"${file:PATH}\"", "hunt\ner", 7);
     assert_string_equal(problems.list[0].message, "secret has a control character in it");
     with_file("secret: \"${file:PATH}\"", "\n\n", 2);
