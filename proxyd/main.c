@@ -555,9 +555,21 @@ static int usage(void)
     return EX_USAGE;
 }
 
+/* Else a socket would get the number of standard error, and what is logged. */
+static void open_standard_descriptors(void)
+{
+    int fd;
+    do
+        fd = open("/dev/null", O_RDWR);
+    while (fd >= 0 && fd <= STDERR_FILENO);
+    if (fd >= 0)
+        close(fd);
+}
+
 int main(int argc, char **argv)
 {
     int (*run)(void) = serve;
+    open_standard_descriptors();
     memory_prepare();
     upgrade_remember(argv);
     proxyd.path = DEFAULT_PATH;

@@ -268,6 +268,17 @@ class Signals(Case):
         except OSError:
             return True
 
+    def test_without_standard_descriptors(self):
+        """What is logged must not go to whichever socket gets the number of standard error."""
+        p = self.new_proxyd()
+        with open(p.write('start.sh', f'exec {BINARY} -c {p.path} <&- >&- 2>&-')) as script:
+            process = subprocess.Popen(['sh'], stdin=script)
+        self.addCleanup(process.wait)
+        self.addCleanup(process.terminate)
+        self.wait_for(lambda: not self.refused(p))
+        for number in 0, 1, 2:
+            self.assertEqual(os.readlink(f'/proc/{process.pid}/fd/{number}'), '/dev/null')
+
     def test_term_with_little_grace(self):
         imap, pop3 = self.node(), self.node()
         p = self.proxyd(f'* 127.0.0.1 imap={imap.address} pop3={pop3.address}', global_={'shutdown_grace': '300ms'})
