@@ -144,7 +144,7 @@ static void check_log_events(struct config_checking *c)
         return;
     for (struct yaml_node *event = events->first; event; event = event->next) {
         struct option_near near = option_near_to(event->key);
-        bool known = find_service(c->config, event->key);
+        bool known = find_service(c->config, event->key) || protocol_find(event->key);
         for (const char *const *m = modules; *m; m++) {
             known |= strcmp(*m, event->key) == 0;
             option_near_offer(&near, *m);

@@ -210,6 +210,7 @@ static void refuses_globals(void **state)
     refused("global: {user: nosuchuser, workers: {min: 3, max: 2}}\n" GOOD,
             "t.yaml:1:16: error: there is no user 'nosuchuser'\n"
             "t.yaml:1:51: error: max must not be less than min, which is 3\n");
+    accepted("log: {events: {imap: debug, pop3: warning, ldap: error}}\n" GOOD);
     refused("log: {target: /nowhere/log, events: {impa: info, node: info}}\n" GOOD,
             "t.yaml:1:15: error: target: there is no folder /nowhere\n"
             "t.yaml:1:38: error: 'impa' is neither a service nor a module; did you mean 'imap'?\n");
