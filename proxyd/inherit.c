@@ -5,6 +5,7 @@
 
 #include "base/mem.h"
 #include "hold.h"
+#include "limit.h"
 #include "net/tls.h"
 #include "node.h"
 #include "revoke.h"
@@ -84,6 +85,8 @@ static void take_line(struct str line, struct listen_set *set, struct names *dra
         names_add(drained, text);
     else if (str_is(word, INHERIT_HOLD))
         names_add(held, text);
+    else if (str_is(word, INHERIT_LIMITS))
+        limit_take(text, uv_hrtime() / 1000000);
     else if (str_is(word, INHERIT_REVOKED))
         revoke_take(text);
     else if (str_is(word, INHERIT_TICKETS))

@@ -24,6 +24,7 @@
 #define INHERIT_DRAINED  "drained"    /* a node's key */
 #define INHERIT_HOLD     "hold"       /* a login */
 #define INHERIT_REVOKED  "revoked"    /* as revoke_save has it */
+#define INHERIT_LIMITS   "limit"      /* limit_save */
 
 /* The line on the pipe that says that the new process serves; any other is an error for the log. */
 #define INHERIT_READY "ready"

@@ -527,3 +527,131 @@ size_t limit_pardon(const struct addr *client)
         limit_each(&address, pardon, &count);
     return count;
 }
+
+/* ---- for a process to come ---- */
+
+struct saving {
+    struct buf *out;
+    const char *word;
+    uint64_t now;
+    bool refused; /* the turn of those that are, or of the others */
+    unsigned count;
+};
+
+/* Times are those of the machine, and so the same there. */
+static bool save(struct limit_record *r, void *context)
+{
+    struct saving *s = context;
+    const struct limit_level *level = r->level;
+    unsigned guesses = r->guess_count < LIMIT_GUESSES ? r->guess_count : LIMIT_GUESSES;
+    bool counts = r->failures.count || r->rate.count;
+    if (r->until <= s->now || !counts || (r->refused_until > s->now) != s->refused)
+        return true;
+    if (s->count++ == LIMIT_SAVED)
+        return false;
+    buf_addf(s->out, "%s %d %llu %d %llu %u %llu %u %llu %llu %u %u", s->word, r->address.six,
+             (unsigned long long)r->address.bits, level->kind,
+             (unsigned long long)r->failures.begun, r->failures.count,
+             (unsigned long long)r->rate.begun, r->rate.count, (unsigned long long)r->until,
+             (unsigned long long)r->refused_until, r->reason, guesses);
+    for (unsigned i = 0; i < guesses; i++)
+        buf_addf(s->out, " %u %u", r->guesses[i].login, r->guesses[i].secret);
+    buf_addf(s->out, " %s\n", level->name);
+    return true;
+}
+
+void limit_save(struct buf *out, const char *word, uint64_t now)
+{
+    struct saving s = {.out = out, .word = word, .now = now, .refused = true};
+    buf_addf(out, "%s key ", word);
+    limit_table_add_key(out);
+    buf_adds(out, "\n");
+    limit_each(NULL, save, &s);
+    s.refused = false;
+    limit_each(NULL, save, &s);
+}
+
+/* The next number of TEXT, at most MAX. */
+static bool next_number(struct str *text, uint64_t max, uint64_t *n)
+{
+    return str_number(str_word(text), max, n);
+}
+
+enum {
+    SIX,
+    BITS,
+    KIND,
+    FAILED_AT,
+    FAILED,
+    RATED_AT,
+    RATED,
+    UNTIL,
+    REFUSED_UNTIL,
+    REASON,
+    GUESSES,
+    NUMBERS
+};
+
+static bool take_numbers(struct str *text, uint64_t numbers[NUMBERS])
+{
+    static const uint64_t most[NUMBERS] = {[SIX] = 1,
+                                           [BITS] = UINT64_MAX,
+                                           [KIND] = LEVELS - 1,
+                                           [FAILED_AT] = INT64_MAX,
+                                           [FAILED] = UINT32_MAX,
+                                           [RATED_AT] = INT64_MAX,
+                                           [RATED] = UINT32_MAX,
+                                           [UNTIL] = INT64_MAX,
+                                           [REFUSED_UNTIL] = INT64_MAX,
+                                           [REASON] = LIMIT_REASONS - 1,
+                                           [GUESSES] = LIMIT_GUESSES};
+    for (size_t i = 0; i < NUMBERS; i++)
+        if (!next_number(text, most[i], &numbers[i]))
+            return false;
+    return true;
+}
+
+static bool take_guesses(struct str *text, struct limit_guess *guesses, uint64_t count)
+{
+    uint64_t login, secret;
+    for (uint64_t i = 0; i < count; i++) {
+        if (!next_number(text, UINT32_MAX, &login) || !next_number(text, UINT32_MAX, &secret))
+            return false;
+        guesses[i] = (struct limit_guess){(uint32_t)login, (uint32_t)secret};
+    }
+    return true;
+}
+
+/* What is behind the numbers of a line is the name of the level. */
+static void take_record(struct str text, uint64_t now)
+{
+    uint64_t n[NUMBERS];
+    struct limit_guess guesses[LIMIT_GUESSES];
+    if (!take_numbers(&text, n) || !take_guesses(&text, guesses, n[GUESSES]) || text.n < 2)
+        return;
+    limit_table_init();
+    struct limit_address address = {n[BITS], n[SIX] == 1, 0};
+    limit_address_hash(&address);
+    struct limit_level *level = level_of((enum kind)n[KIND], xstrndup(text.p + 1, text.n - 1));
+    struct limit_shard *shard = limit_lock(&address);
+    struct limit_record *r = limit_make(shard, &address, level);
+    r->failures = (struct limit_window){n[FAILED_AT], (unsigned)n[FAILED]};
+    r->rate = (struct limit_window){n[RATED_AT], (unsigned)n[RATED]};
+    r->until = n[UNTIL];
+    r->refused_until = n[REFUSED_UNTIL];
+    r->reason = (unsigned)n[REASON];
+    r->guess_count = 0;
+    for (uint64_t i = 0; i < n[GUESSES]; i++)
+        keep_guess(r, guesses[i]);
+    limit_settle(shard, r, now);
+    limit_unlock(shard);
+}
+
+void limit_take(const char *line, uint64_t now)
+{
+    struct str rest = str_of(line);
+    if (str_is(str_word(&rest), "key"))
+        limit_table_set_key(str_word(&rest));
+    else
+        take_record(str_of(line), now);
+}

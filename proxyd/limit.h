@@ -101,4 +101,14 @@ size_t limit_list(struct limit_entry *entries, size_t max, uint64_t now);
  * Returns how many records that were. What is connected stays counted. */
 size_t limit_pardon(const struct addr *client);
 
+/* ---- for a process to come ---- */
+
+/* Appends, behind WORD, a line for each address whose failed logins or rate count against it at NOW
+ * (those that are refused first, LIMIT_SAVED at most); takes such a line from a process before.
+ * What is connected is not among it: that stays with the process where it is. For the main thread,
+ * before there are workers. */
+enum { LIMIT_SAVED = 16384 };
+void limit_save(struct buf *out, const char *word, uint64_t now);
+void limit_take(const char *line, uint64_t now);
+
 #endif

@@ -28,17 +28,32 @@ struct limit_shard {
 
 static struct limit_shard shards[SHARDS];
 static unsigned char key[crypto_shorthash_KEYBYTES];
+static bool key_is_given;
 
 void limit_table_init(void)
 {
     if (shards[0].calm.next)
         return;
-    randombytes_buf(key, sizeof key);
+    if (!key_is_given)
+        randombytes_buf(key, sizeof key);
     for (size_t i = 0; i < SHARDS; i++) {
         pthread_mutex_init(&shards[i].lock, NULL);
         ring_init(&shards[i].calm);
         ring_init(&shards[i].refused);
     }
+}
+
+void limit_table_add_key(struct buf *out)
+{
+    char *room = buf_room(out, (uint32_t)base64_size(sizeof key));
+    if (room)
+        buf_added(out, (uint32_t)base64_encode(room, key, sizeof key));
+}
+
+void limit_table_set_key(struct str base64)
+{
+    if (base64.n == base64_size(sizeof key))
+        key_is_given = base64_decode(key, base64) == (ssize_t)sizeof key;
 }
 
 uint64_t limit_hash(const void *p, size_t n)
@@ -49,6 +64,12 @@ uint64_t limit_hash(const void *p, size_t n)
     return hash;
 }
 
+void limit_address_hash(struct limit_address *address)
+{
+    uint64_t words[2] = {address->bits, address->six};
+    address->hash = limit_hash(words, sizeof words);
+}
+
 bool limit_address_of(const struct addr *a, struct limit_address *address)
 {
     static const unsigned char mapped[12] = {[10] = 0xff, [11] = 0xff};
@@ -57,8 +78,8 @@ bool limit_address_of(const struct addr *a, struct limit_address *address)
     bool known = network_of(&n, a), six = known && memcmp(n.bytes, mapped, sizeof mapped) != 0;
     for (size_t i = 0; known && i < 8; i++)
         bits = bits << 8 | n.bytes[six ? i : i + 8];
-    uint64_t words[2] = {bits, six};
-    *address = (struct limit_address){bits, six, limit_hash(words, sizeof words)};
+    *address = (struct limit_address){bits, six, 0};
+    limit_address_hash(address);
     return known;
 }
 

@@ -16,6 +16,7 @@
 #define LIMIT_TABLE_H
 
 #include "base/addr.h"
+#include "base/buf.h"
 #include "base/ring.h"
 
 enum { LIMIT_MEMORY = 128 * 1024, LIMIT_GUESSES = 16 };
@@ -59,6 +60,11 @@ struct limit_shard;
 /* Draws the key of the hashes. Before anything else; does nothing the second time. */
 void limit_table_init(void);
 
+/* That key, in base64: appends it to OUT for a process to come; takes that of a process before, in
+ * the place of one of our own (anything else is ignored). Before there is a record. */
+void limit_table_add_key(struct buf *out);
+void limit_table_set_key(struct str base64);
+
 /* What is counted together with A; false where A is no IP address. */
 bool limit_address_of(const struct addr *a, struct limit_address *address);
 
@@ -83,6 +89,9 @@ void limit_settle(struct limit_shard *shard, struct limit_record *r, uint64_t no
  * until it is false. EACH may change counts, and settles nothing. */
 void limit_each(const struct limit_address *address,
                 bool (*each)(struct limit_record *r, void *context), void *context);
+
+/* Sets the hash of ADDRESS, whose bits are known. */
+void limit_address_hash(struct limit_address *address);
 
 /* Records there are, for tests and figures. */
 size_t limit_table_count(void);

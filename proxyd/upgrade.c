@@ -8,6 +8,7 @@
 #include "base/log.h"
 #include "hold.h"
 #include "inherit.h"
+#include "limit.h"
 #include "net/tls.h"
 #include "node.h"
 #include "revoke.h"
@@ -94,6 +95,7 @@ static size_t write_state(struct buf *out, const struct listen_set *set, const i
     add_names(out, INHERIT_DRAINED, node_drained());
     add_names(out, INHERIT_HOLD, hold_list());
     revoke_save(out, INHERIT_REVOKED);
+    limit_save(out, INHERIT_LIMITS, uv_hrtime() / 1000000);
     return n;
 }
 

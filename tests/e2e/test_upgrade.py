@@ -331,6 +331,29 @@ class Upgrade(Base):
         self.assertFalse(aside.exists())
         self.assertNotIn('replaced', p.ask('status'))
 
+    def test_penalties_are_not_forgiven_by_it(self):
+        p = self.upgrading(global_={'shutdown_grace': '0s', 'limits': {
+            'auth_failures_per_ip': 2, 'rate_per_ip': 6, 'interval': '1h'}})
+        for word in 'AUTHENTICATIONFAILED', 'AUTHENTICATIONFAILED', 'UNAVAILABLE':
+            self.guess(p, word)
+        for _ in range(2):
+            p.upgrade()
+            p.end_old()
+            self.guess(p, 'UNAVAILABLE')
+        self.assertEqual([(e['address'], e['reason']) for e in p.ask('status')['refused']],
+                         [('127.0.0.1', 'auth_failures_per_ip')])
+        self.connect(p).expect('* OK ...')
+        self.connect(p).expect('* BYE ...')  # the rate goes on too
+        p.order('pardon', '127.0.0.1')
+        self.guess(p, 'AUTHENTICATIONFAILED')
+
+    def guess(self, p, word):
+        self.guesses = getattr(self, 'guesses', 0) + 1
+        client = self.connect(p)
+        client.expect('* OK ...')
+        client.ask(f'a LOGIN bob@example.org guess{self.guesses}', f'a NO [{word}] ...')
+        client.close()
+
     def test_told_to_end_meanwhile(self):
         p = self.upgrading()
         self.replace('sleep(1000); return 0;')

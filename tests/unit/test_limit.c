@@ -612,6 +612,51 @@ static void memory_is_bounded(void **state)
     assert_in_range(limit_table_count(), 0, 6000); /* what is over goes by and by */
 }
 
+/* As in an upgrade: what was written is forgotten, and taken again. */
+static void penalties_go_along(void **state)
+{
+    (void)state;
+    struct addr from[2];
+    struct creds creds;
+    struct buf out;
+    struct limit_place where = place(0, 0);
+    creds_init(&creds, NULL, 0);
+    creds_set(&creds, str_of("bob"), str_of("guess"));
+    addr_numeric(&from[0], str_of("192.0.2.1"), 0);
+    addr_numeric(&from[1], str_of("2001:db8::1"), 0);
+    services[0].limits.auth_failures_per_ip = 1;
+    for (size_t i = 0; i < 2; i++)
+        limit_failed(&where, &from[i], &creds, now);
+    buf_init(&out, NULL, 0, 1 << 20);
+    limit_save(&out, "limit", now);
+    limit_pardon(NULL);
+    for (size_t i = 0; i < 2; i++)
+        assert_true(limit_may_log_in(&where, &from[i], now));
+    struct str rest = buf_str(&out), line;
+    size_t used, lines = 0;
+    for (; str_line(rest, &line, &used);
+         rest = (struct str){rest.p + used, rest.n - used}, lines++) {
+        char *text = xstrndup(line.p + strlen("limit "), line.n - strlen("limit "));
+        limit_take(text, now);
+        free(text);
+    }
+    assert_int_equal(lines, 5); /* the key, and both addresses at two levels */
+    for (size_t i = 0; i < 2; i++)
+        assert_false(limit_may_log_in(&where, &from[i], now));
+    assert_int_equal(limit_failed(&where, &from[0], &creds, now), LIMIT_DELAY); /* the same guess */
+    static const char *const bad[] = {"",
+                                      "key",
+                                      "key x",
+                                      "1",
+                                      "2 1 1 1 1 1 1 1 1 1 0 global",
+                                      "0 1 0 1 1 1 1 1 1 1 17 global",
+                                      "0 1 0 1 1 1 1 1 1 1 1 2 global"};
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
+        limit_take(bad[i], now);
+    buf_free(&out);
+    creds_wipe(&creds);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -628,6 +673,7 @@ int main(void)
         cmocka_unit_test_setup(who_mistyped_is_forgiven, configure),
         cmocka_unit_test_setup(lists_and_pardons, configure),
         cmocka_unit_test_setup(memory_is_bounded, configure),
+        cmocka_unit_test_setup(penalties_go_along, configure),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
