@@ -171,8 +171,9 @@ static const char *turned_away(const struct node *node)
 
 static void look_again(struct courier *courier)
 {
-    uint64_t again = courier->mail->client.worker->now + ASK_AGAIN;
-    courier->deadline = again < courier->until ? again : courier->until;
+    uint64_t now = courier->mail->client.worker->now, again = now + ASK_AGAIN;
+    bool ends = now < courier->until && courier->until < again;
+    courier->deadline = ends ? courier->until : again;
 }
 
 static void enter(struct courier *courier, uint64_t since)

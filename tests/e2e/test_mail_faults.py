@@ -7,7 +7,7 @@ import threading
 import time
 
 from fake_mail import MailNode
-from test_mail import Base
+from mail_case import Base
 from wire import PATIENCE
 
 MESSAGES = int(os.environ.get('MAIL_FAULTS', 10000))

@@ -13,7 +13,7 @@ from dovecot import Dovecot
 from fake_mail import MailNode
 from postfix import Mta
 from proxyd import PASSWORD
-from test_mail import Base
+from mail_case import Base
 from wire import PATIENCE, free_port
 
 ALICE, BOB, CAROL = 'alice@example.org', 'bob@example.org', 'carol@example.org'
