@@ -586,10 +586,11 @@ void courier_step(struct courier *courier)
         waited(courier);
     if (courier->state == COURIER_CONNECTING)
         connect_step(courier);
-    if (courier->state > COURIER_CONNECTING && courier->state != COURIER_LOST)
+    if (courier->state > COURIER_CONNECTING && courier->state != COURIER_LOST) {
         talk_step(courier);
-    if (courier->state == COURIER_CONNECTING) /* begun again */
-        connect_step(courier);
+        if (courier->state == COURIER_CONNECTING) /* begun again */
+            connect_step(courier);
+    }
     stream_push(&courier->stream);
 }
 
