@@ -8,6 +8,7 @@
 
 #include "base/mem.h"
 #include "option.h"
+#include "proto/smtp_path.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -76,6 +77,15 @@ static void set_target(struct lookup_answer *a, const struct route *r)
         a->port = 0;
 }
 
+/* Why nobody on port 25 may have the mailbox that a map has a route for; NULL: he may. */
+static const char *barred(const struct lookup_answer *a)
+{
+    bool mail = a->service->protocol->engine == ENGINE_MAIL;
+    return mail && smtp_path_has_route(a->lookup->typed)
+               ? "a route within the mailbox, which is for relay_networks alone"
+               : NULL;
+}
+
 /* Whether a password that is not right ends the login here, and not on the node. */
 static bool password_matters(const struct lookup_answer *a)
 {
@@ -85,7 +95,9 @@ static bool password_matters(const struct lookup_answer *a)
 static void conclude(struct lookup_answer *a, const struct route *r)
 {
     const struct route *asked = a->check.report_count ? &a->check : &a->where;
-    const char *refused = r->result == ROUTE_FAILED ? NULL : unverifiable(r);
+    const char *refused = barred(a)                   ? barred(a)
+                          : r->result == ROUTE_FAILED ? NULL
+                                                      : unverifiable(r);
     a->reports = asked->reports;
     a->report_count = asked->report_count;
     a->why = refused ? refused : r->why;

@@ -4,6 +4,7 @@
  * goes through text_say, which leaves nothing in it that a terminal would act on. */
 #include "admin/lookup.h"
 #include "admin/text.h"
+#include "proto/smtp_path.h"
 
 #include <jansson.h>
 #include <limits.h>
@@ -63,6 +64,8 @@ static const char *told_sender(const struct lookup_answer *a)
     const struct config_mail *mail = &a->service->mail;
     if (a->told != VERDICT_AUTH_FAILED)
         return "451 4.3.0 Temporary failure, try again later";
+    if (smtp_path_has_route(a->lookup->typed))
+        return "554 5.7.1 Relay access denied";
     if (a->where.named)
         return mail->relay.host ? "554 5.7.1 Relay access denied; for relay_networks: relayed"
                                 : "554 5.7.1 Relay access denied";

@@ -45,14 +45,6 @@ static bool may_relay(const struct mail *m)
     return network_match(networks->list, networks->count, &m->client.address);
 }
 
-/* "user%site", "site!user", "user@site" in the place of a user: the node, which may trust us, could
- * take it for its own to relay, as Postfix does. */
-static bool has_route(const char *mailbox)
-{
-    const char *at = strrchr(mailbox, '@');
-    return at && mailbox + strcspn(mailbox, "@%!") < at;
-}
-
 static enum placing relay(struct placement *p)
 {
     const struct mail *m = p->mail;
@@ -117,7 +109,7 @@ void placement_start(struct mail *m, struct recipient *r)
     p->route.explain = m->client.service->log_level >= LOG_LEVEL_DEBUG;
     p->route.named = !p->hosted;
     p->route.fresh = r->courier; /* it was asked about before */
-    p->barred = has_route(r->mailbox) && !may_relay(m);
+    p->barred = smtp_path_has_route(r->mailbox) && !may_relay(m);
     if (p->barred)
         p->route.why = "a route within the mailbox";
     else

@@ -231,6 +231,12 @@ bool smtp_path_mailbox(const struct smtp_path *path, char *out)
     return !b.full;
 }
 
+bool smtp_path_has_route(const char *mailbox)
+{
+    const char *at = strrchr(mailbox, '@');
+    return at && mailbox + strcspn(mailbox, "@%!") < at;
+}
+
 /* ---- xtext ---- */
 
 static bool is_xchar(char c)

@@ -71,6 +71,10 @@ enum smtp_path_result smtp_path_rcpt(struct str args, struct smtp_path *path,
  * long (501 5.1.7, 5.1.3). */
 bool smtp_path_mailbox(const struct smtp_path *path, char *out);
 
+/* Whether there is a route in the place of MAILBOX's user ("user%site", "site!user", "user@site"):
+ * a server that trusts who brings it could take it for its own to relay, as Postfix does. */
+bool smtp_path_has_route(const char *mailbox);
+
 /* ---- others ---- */
 
 /* Whether NAME is one that EHLO, HELO and LHLO may have and that can be said to others: a domain

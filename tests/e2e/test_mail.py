@@ -857,7 +857,8 @@ class Lookup(Base):
     def test_recipients(self):
         p = self.mail(f'{BOB} 127.0.0.9:25\n@example.com 127.0.0.8\n* 127.0.0.7:24')
         for login, status, said in ((BOB, 0, '127.0.0.9'), ('x@example.org', 0, '127.0.0.7'), (EVE, 0, '127.0.0.8'),
-                                    ('x@example.net', 1, '554 5.7.1 Relay access denied')):
+                                    ('x@example.net', 1, '554 5.7.1 Relay access denied'),
+                                    ('eve%example.com@example.org', 1, 'a route within the mailbox')):
             with self.subTest(login=login):
                 code, text = self.lookup(p, login)
                 self.assertEqual(code, status, text)
