@@ -235,7 +235,7 @@ class Answers(Base):
         client.expect('250 bob has it', '451 4.4.2 ...')
 
     def test_a_node_that_answers_too_late(self):
-        client, wire = self.talk(BOB, idle_timeout='500ms')
+        client, wire = self.talk(BOB, idle_timeout='3s')
         client.expect('451 4.4.2 ...')
         wire.drain()
         client.ask('NOOP', '250 ...')
