@@ -86,7 +86,12 @@ static void add_length(struct out *out, uint64_t length)
 /* As browsers read it (RFC 6265, 5.2): blanks around the name do not count. */
 static bool is_cookie(struct str pair, struct str name)
 {
-    return str_eq(http_piece(&pair, '='), name);
+    size_t i = name.n;
+    if (pair.n <= i || memcmp(pair.p, name.p, i) != 0)
+        return false;
+    while (i < pair.n && (pair.p[i] == ' ' || pair.p[i] == '\t'))
+        i++;
+    return i < pair.n && pair.p[i] == '=';
 }
 
 /* ---- requests ---- */
@@ -113,7 +118,7 @@ static void add_cookies(struct out *out, struct str pairs, struct str name)
 /* The elements of all fields of that kind, a comma behind each, where they are believed. */
 static void add_before(struct out *out, const struct http_head *h, enum http_field_id id)
 {
-    for (size_t i = 0; i < h->field_count; i++)
+    for (size_t i = 0; i < h->field_count && http_head_may_have(h, id); i++)
         if (h->fields[i].id == id && h->fields[i].value.n && !h->fields[i].nominated) {
             add(out, h->fields[i].value);
             ADD(out, ", ");
