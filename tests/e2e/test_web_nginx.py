@@ -78,7 +78,8 @@ class BeforeNginx(WebCase):
                 time.sleep(0.05)
             self.assertGreaterEqual(got, asked)
             self.assertLessEqual(got, asked + 100)
-            self.assertLess(p.memory(), 100_000_000)
+            if not os.environ.get('SAN'):  # which keeps what was freed for a while
+                self.assertLess(p.memory(), 100_000_000)
 
     def test_under_load_with_few_places_and_a_reload(self):
         p = self.front(backend={'max_requests': 4, 'queue_size': 100, 'queue_timeout': '20s'})
