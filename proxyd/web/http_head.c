@@ -204,22 +204,17 @@ bool http_is_bound(struct str credentials)
 
 ssize_t http_head_end(struct str all, size_t *seen)
 {
-    const char *end = all.p + all.n;
-    for (const char *line = all.p + *seen;;) {
-        const char *feed = line < end ? memchr(line, '\n', (size_t)(end - line)) : NULL;
-        const char *stop = feed ? feed : end;
-        const char *cr = line < stop ? memchr(line, '\r', (size_t)(stop - line)) : NULL;
-        bool folded = line < stop && is_blank(*line);
-        if (folded || (cr && cr + 1 < stop) || (feed && !cr))
+    const char *end = all.p + all.n, *line = all.p + *seen, *feed;
+    for (; line < end && (feed = memchr(line, '\n', (size_t)(end - line))); line = feed + 1) {
+        size_t n = (size_t)(feed - line);
+        if (is_blank(*line) || n == 0 || feed[-1] != '\r' || memchr(line, '\r', n - 1))
             return -1;
-        if (!feed) {
-            *seen = (size_t)(line - all.p);
-            return 0;
-        }
-        if (cr == line && line != all.p) /* one empty line may come first (RFC 9112, 2.2) */
+        if (n == 1 && line != all.p) /* one empty line may come first (RFC 9112, 2.2) */
             return feed + 1 - all.p;
-        line = feed + 1;
     }
+    *seen = (size_t)(line - all.p);
+    const char *cr = line < end ? memchr(line, '\r', (size_t)(end - line)) : NULL;
+    return (line < end && is_blank(*line)) || (cr && cr + 1 < end) ? -1 : 0;
 }
 
 /* ---- llhttp ---- */
@@ -392,9 +387,9 @@ static unsigned read_framing(struct http_head *h)
 static bool is_host_name(struct str text, bool address)
 {
     for (size_t i = 0; i < text.n; i++) {
-        char c = text.p[i], low = c | 0x20;
-        bool other = c == '.' || (address ? c == ':' : c == '-' || c == '_');
-        if (!(low >= 'a' && low <= 'z') && !(c >= '0' && c <= '9') && !other)
+        unsigned char c = (unsigned char)text.p[i];
+        bool plain = (unsigned)(c | 0x20) - 'a' < 26 || (unsigned)c - '0' < 10 || c == '.';
+        if (!plain && !(address ? c == ':' : c == '-' || c == '_'))
             return false;
     }
     return text.n > 0;
