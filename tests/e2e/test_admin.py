@@ -269,7 +269,9 @@ class Counting(Admin, Case):
         self.assertEqual(p.order('status').splitlines()[3].split()[:6], ['imap', '0', '3', '0', '1', '2'])
 
     def test_the_longest_round_is_that_since_the_last_look(self):
-        self.proxyd(**self.with_admin({}))
+        client = self.connect(self.proxyd(**self.with_admin({})))
+        client.expect('* OK ...')
+        client.ask('a NOOP', 'a OK ...')  # so a round is over
         longest = metrics(self.port).get('proxyd_worker_longest_round_seconds')
         self.assertLess(0, longest)
         self.assertLess(longest, PATIENCE)
