@@ -338,10 +338,11 @@ static bool parse_hostname(const struct option *o, const char *text, void *field
 /* Why the file at PATH cannot be read, or NULL. Who opens a FIFO waits for somebody to write. */
 static const char *trouble_with(const char *path)
 {
-    struct stat st;
+    struct stat st = {0};
     int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
-    if (fd < 0 || fstat(fd, &st) < 0)
+    if (fd < 0)
         return strerror(errno);
+    fstat(fd, &st);
     close(fd);
     return S_ISDIR(st.st_mode) ? strerror(EISDIR) : S_ISFIFO(st.st_mode) ? "it is a FIFO" : NULL;
 }

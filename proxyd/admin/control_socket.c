@@ -101,6 +101,16 @@ static struct control_socket *new_socket(const struct config *config, char *path
     return s;
 }
 
+/* Why there can be no socket at PATH, in words. */
+static const char *trouble(const char *path, int error)
+{
+    struct stat st;
+    if (error != EADDRINUSE)
+        return strerror(error);
+    return lstat(path, &st) == 0 && !S_ISSOCK(st.st_mode) ? "something else stands there"
+                                                          : "another process does";
+}
+
 struct control_socket *control_socket_open(const struct config *config, int inherited,
                                            struct problems *problems)
 {
@@ -112,9 +122,8 @@ struct control_socket *control_socket_open(const struct config *config, int inhe
         error = set_owner(config, s->path);
     if (!error)
         return s;
-    (place.file ? problem_error
-                : problem_warning)(problems, place, "cannot listen for proxyctl on %s: %s", s->path,
-                                   error == EADDRINUSE ? "another process does" : strerror(error));
+    (place.file ? problem_error : problem_warning)(
+        problems, place, "cannot listen for proxyctl on %s: %s", s->path, trouble(s->path, error));
     if (inherited >= 0)
         control_socket_hand_over(s);
     control_socket_close(s);

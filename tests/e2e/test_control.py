@@ -223,6 +223,17 @@ class Usage(Case):
         self.assertEqual(process.wait(PATIENCE), 75)
         process.stderr.close()
 
+    def test_what_is_no_socket_stays(self):
+        p = self.new_proxyd()
+        path = p.write('precious', 'words')
+        p.configure(global_={'control_socket': path})
+        with self.assertRaises(AssertionError) as refusal:
+            p.start()
+        self.assertIn('ended with 69', str(refusal.exception))
+        self.assertIn(f'cannot listen for proxyctl on {path}: something else stands there', str(refusal.exception))
+        with open(path) as file:
+            self.assertEqual(file.read(), 'words')
+
     def test_the_socket_is_where_the_configuration_says(self):
         p = self.proxyd()
         self.assertEqual(control('-c', p.path, 'status').returncode, 0)
