@@ -52,7 +52,8 @@ static void set_name(struct creds *c, char *field, struct str name)
     size_t n = name.n <= LOGIN_MAX ? name.n : 0;
     if (n == 0 || str_has_control(name))
         c->malformed = true;
-    memmove(field, name.p, n);
+    if (n)
+        memmove(field, name.p, n);
     field[n] = 0;
 }
 

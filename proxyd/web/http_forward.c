@@ -149,7 +149,8 @@ static void add_forwarded(struct out *out, const struct http_head *h,
     ADD_FIELD(out, "\r\nX-Forwarded-Proto: ", proto);
     if (host.n)
         ADD_FIELD(out, "X-Forwarded-Host: ", host);
-    *outside = (struct http_outside){{out->p - host.n - 2, host.n}, str_is(proto, "https")};
+    outside->https = str_is(proto, "https");
+    outside->host = out->full ? (struct str){0} : (struct str){out->p - host.n - 2, host.n};
     ADD(out, "Forwarded: ");
     if (setup->trusted)
         add_before(out, h, HTTP_FIELD_FORWARDED);
