@@ -17,7 +17,7 @@ import time
 import urllib.parse
 
 from proxyd import MASTER, PASSWORD, fits
-from wire import PATIENCE, free_port
+from wire import PATIENCE, free_port, freeze
 
 SUFFIX = 'dc=example,dc=org'
 PEOPLE = f'ou=people,{SUFFIX}'
@@ -188,7 +188,7 @@ class Slapd:
 
     def pause(self):
         """It is there, and takes connections, but does nothing any more."""
-        self.process.send_signal(signal.SIGSTOP)
+        freeze(self.process.pid)
 
     def go_on(self):
         self.process.send_signal(signal.SIGCONT)

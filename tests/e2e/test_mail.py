@@ -8,7 +8,7 @@ import subprocess
 from fake_mail import MailNode
 from mail_case import ANN, BOB, EVE, Base
 from proxyd import BINARY
-from wire import PATIENCE, free_port
+from wire import PATIENCE, free_port, freeze
 
 
 class Messages(Base):
@@ -380,7 +380,7 @@ class Policy(Base):
 
     def test_early_talkers(self):
         p = self.mail()
-        p.signal(signal.SIGSTOP)
+        freeze(p.process.pid)
         self.addCleanup(p.signal, signal.SIGCONT)
         client = self.connect(p, 'smtp')
         client.say('EHLO client.example.org')

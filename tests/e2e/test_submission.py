@@ -15,7 +15,7 @@ from case import Case, authority, clean_up, start
 from dovecot import Dovecot
 from postfix import Postfix
 from proxyd import MASTER, PASSWORD, TOKEN, UTF8, WRONG
-from wire import PATIENCE, Node, free_port
+from wire import PATIENCE, Node, free_port, freeze
 
 ALICE, BOB, JUERGEN = 'alice@example.org', 'bob@example.org', 'jürgen@example.org'
 USERS = {ALICE: PASSWORD, BOB: PASSWORD, JUERGEN: UTF8}
@@ -548,7 +548,7 @@ class Rules(Base):
 
     def test_who_talks_before_the_greeting_is_refused(self):
         p = self.submission()
-        p.signal(signal.SIGSTOP)
+        freeze(p.process.pid)
         self.addCleanup(p.signal, signal.SIGCONT)
         client = self.connect(p, 'submission')
         client.say('EHLO client.example.org')

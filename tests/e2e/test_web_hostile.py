@@ -9,6 +9,7 @@ import threading
 
 from proxyd import PASSWORD
 from web_case import HOST, Message, WebCase, basic
+from wire import freeze
 
 HEAD = f'Host: {HOST}\r\n{basic()}\r\n'
 
@@ -48,7 +49,7 @@ class Behind(WebCase):
         requests = self.numbered(5, 90_000)
         head = f'POST / HTTP/1.1\r\n{HEAD}X: {"y" * 530_000}\r\nContent-Length: 5\r\n\r\n'
         client.send(head[:-1].encode())
-        p.signal(signal.SIGSTOP)  # while the socket fills
+        freeze(p.process.pid)  # while the socket fills
         rest = threading.Thread(target=client.send, args=((head[-1:] + 'hello' + ''.join(requests)).encode(),))
         rest.start()
         rest.join(0.5)

@@ -6,12 +6,16 @@ Every wait has a limit (PATIENCE): a test that hangs fails, and says what it was
 import base64
 import fcntl
 import functools
+import glob
 import itertools
 import os
+import pathlib
 import random
+import signal
 import socket
 import tempfile
 import threading
+import time
 
 PATIENCE = 30  # seconds; others may be busy
 
@@ -45,6 +49,16 @@ def free_port():
             except OSError:
                 pass
     raise AssertionError('all ports are in use')
+
+
+def freeze(*pids):
+    """Stops processes, and returns when none of their threads runs any more, which takes a while on a busy machine."""
+    for pid in pids:
+        os.kill(pid, signal.SIGSTOP)
+    deadline = time.monotonic() + PATIENCE
+    for path in [path for pid in pids for path in glob.glob(f'/proc/{pid}/task/*/stat')]:
+        while pathlib.Path(path).read_text().rpartition(')')[2].split()[0] != 'T':
+            assert time.monotonic() < deadline, f'{path} does not stop'
 
 
 def text(data):
