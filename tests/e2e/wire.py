@@ -4,7 +4,6 @@
 Every wait has a limit (PATIENCE): a test that hangs fails, and says what it was waiting for.
 """
 import base64
-import fcntl
 import functools
 import glob
 import itertools
@@ -13,7 +12,6 @@ import pathlib
 import random
 import signal
 import socket
-import tempfile
 import threading
 import time
 
@@ -28,14 +26,14 @@ def ports():
     """Where this process finds its ports, in any order, round and round: below those that the kernel
     gives to clients, and not where another process of the tests looks for its own."""
     for begin in range(10000, 32000, COUNT):
-        slot = open(os.path.join(tempfile.gettempdir(), f'proxyd-test-ports-{begin}'), 'w')
+        slot = socket.socket(socket.AF_UNIX)
         try:
-            fcntl.flock(slot, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            slot.bind(f'\0proxyd-test-ports-{begin}')  # in the same network as the ports, whatever /tmp is
         except OSError:
             slot.close()
             continue
         mine = random.sample(range(begin, begin + COUNT), COUNT)
-        return slot, itertools.cycle(mine)  # the lock is kept as long as the file is open
+        return slot, itertools.cycle(mine)  # which is taken as long as the socket is open
     raise AssertionError('too many tests run at the same time')
 
 
