@@ -6,6 +6,8 @@
  * before TLS is kept. Called by session.c and the health checks through the row in protocol.c. */
 #include "proto/imap.h"
 
+#include "proto/back.h"
+
 #include <assert.h>
 #include <string.h>
 
@@ -199,13 +201,6 @@ static enum back_want log_in(struct back *b, struct buf *out)
 
 /* ---- what comes before it ---- */
 
-static enum back_want say(struct back *b, struct buf *out, unsigned state, const char *command)
-{
-    buf_adds(out, command);
-    b->state = state;
-    return BACK_MORE;
-}
-
 /* A login in one line asks for nothing but LOGINDISABLED, and a node that says so says it in its
  * greeting or refuses by itself. */
 static bool needs_capabilities(const struct back *b)
@@ -225,12 +220,12 @@ static void assume_capabilities(struct back *b)
 static enum back_want proceed(struct back *b, struct buf *out)
 {
     if (buf_len(&b->capabilities) == 0 && needs_capabilities(b))
-        return say(b, out, STATE_CAPABILITY, "c CAPABILITY\r\n");
+        return back_say(b, out, STATE_CAPABILITY, "c CAPABILITY\r\n");
     if (b->setup.starttls && !b->setup.tls)
-        return announced(b) & CAN_STARTTLS ? say(b, out, STATE_STARTTLS, "t STARTTLS\r\n")
+        return announced(b) & CAN_STARTTLS ? back_say(b, out, STATE_STARTTLS, "t STARTTLS\r\n")
                                            : back_fail(b, "the node does not offer STARTTLS");
     if (!b->setup.creds)
-        return say(b, out, STATE_LOGOUT, "q LOGOUT\r\n");
+        return back_say(b, out, STATE_LOGOUT, "q LOGOUT\r\n");
     return log_in(b, out);
 }
 
@@ -420,14 +415,5 @@ enum back_want imap_back_read(struct back *b, struct buf *in, struct buf *out)
         buf_clear(&b->capabilities);
         want = proceed(b, out);
     }
-    struct str line;
-    size_t used;
-    while (want == BACK_MORE && buf_len(in) && str_line(buf_str(in), &line, &used)) {
-        want = used <= PROTO_LINE_MAX ? on_line(b, line, out)
-                                      : back_fail(b, "the node's line is too long");
-        buf_take(in, (uint32_t)used);
-    }
-    if (want == BACK_MORE && buf_len(in) >= PROTO_LINE_MAX)
-        return back_fail(b, "the node's line is too long");
-    return out->full ? back_fail(b, "the node does not take what it asked for") : want;
+    return back_read_lines(b, want, in, out, on_line);
 }

@@ -6,6 +6,8 @@
  * Called by session.c and the health checks through the row in protocol.c. */
 #include "proto/pop3.h"
 
+#include "proto/back.h"
+
 #include <assert.h>
 #include <string.h>
 
@@ -39,17 +41,6 @@ enum {
 
 static const char *const capability_names[] = {"STLS", "XCLIENT", "PIPELINING", "USER"};
 
-static unsigned sasl_announced(struct str names)
-{
-    enum sasl_mech mech;
-    struct str name;
-    unsigned can = 0;
-    while ((name = str_word(&names)).n)
-        if (sasl_find(name, ~0u, &mech))
-            can |= (unsigned)CAN_SASL << mech;
-    return can;
-}
-
 static unsigned announced(const struct back *b)
 {
     struct str all = buf_str(&b->capabilities), entry;
@@ -60,7 +51,7 @@ static unsigned announced(const struct back *b)
             if (str_is(word, capability_names[i]))
                 can |= 1u << i;
         if (str_is(word, "SASL"))
-            can |= sasl_announced(entry);
+            can |= back_mechanisms(entry) * CAN_SASL;
     }
     return can;
 }
@@ -167,21 +158,14 @@ static enum back_want log_in(struct back *b, struct buf *out)
 
 /* ---- what comes before it ---- */
 
-static enum back_want say(struct back *b, struct buf *out, unsigned state, const char *command)
-{
-    buf_adds(out, command);
-    b->state = state;
-    return BACK_MORE;
-}
-
 /* What is next, when all that has to be known of the node is known. */
 static enum back_want proceed(struct back *b, struct buf *out)
 {
     if (b->setup.starttls && !b->setup.tls)
-        return announced(b) & CAN_STLS ? say(b, out, STATE_STLS, "STLS\r\n")
+        return announced(b) & CAN_STLS ? back_say(b, out, STATE_STLS, "STLS\r\n")
                                        : back_fail(b, "the node does not offer STLS");
     if (!b->setup.creds)
-        return say(b, out, STATE_QUIT, "QUIT\r\n");
+        return back_say(b, out, STATE_QUIT, "QUIT\r\n");
     return log_in(b, out);
 }
 
@@ -191,7 +175,7 @@ static enum back_want begin(struct back *b, struct buf *out)
     const struct back_setup *s = &b->setup;
     bool ask = !s->creds || s->identify || (s->starttls && !s->tls) || back_needs_sasl(b) ||
                !fits_user_pass(b);
-    return ask ? say(b, out, STATE_CAPA, "CAPA\r\n") : proceed(b, out);
+    return ask ? back_say(b, out, STATE_CAPA, "CAPA\r\n") : proceed(b, out);
 }
 
 /* ---- what the node says ---- */
@@ -227,7 +211,7 @@ static enum back_want on_continue(struct back *b, struct str text, struct buf *o
     if (b->state == STATE_AUTH) {
         message = back_message(b);
         sasl_initial(out, &message);
-        return say(b, out, STATE_AUTH_SENT, "\r\n");
+        return back_say(b, out, STATE_AUTH_SENT, "\r\n");
     }
     if (b->state != STATE_AUTH_SENT || !back_is_token(b))
         return back_fail(b, "the node asks for more without a reason");
@@ -235,8 +219,8 @@ static enum back_want on_continue(struct back *b, struct str text, struct buf *o
      * Google asks for an empty line). */
     struct str challenge = str_word(&text);
     buf_add(&b->challenge, challenge.p, challenge.n);
-    return say(b, out, STATE_AUTH_TOLD,
-               b->setup.creds->mech == SASL_OAUTHBEARER ? "AQ==\r\n" : "\r\n");
+    return back_say(b, out, STATE_AUTH_TOLD,
+                    b->setup.creds->mech == SASL_OAUTHBEARER ? "AQ==\r\n" : "\r\n");
 }
 
 static enum back_want on_ok(struct back *b, struct str line, struct buf *out)
@@ -245,7 +229,7 @@ static enum back_want on_ok(struct back *b, struct str line, struct buf *out)
     case STATE_GREETING:
         return on_greeting(b, line, out);
     case STATE_CAPA:
-        return say(b, out, STATE_CAPA_LIST, "");
+        return back_say(b, out, STATE_CAPA_LIST, "");
     case STATE_STLS:
         b->state = STATE_HANDSHAKE;
         return BACK_STARTTLS;
@@ -311,21 +295,12 @@ static enum back_want on_line(struct back *b, struct str line, struct buf *out)
 enum back_want pop3_back_read(struct back *b, struct buf *in, struct buf *out)
 {
     enum back_want want = BACK_MORE;
-    struct str line;
-    size_t used;
     if (b->state == STATE_HANDSHAKE) {
         assert(b->setup.tls);
         buf_clear(&b->capabilities);
         want = begin(b, out);
     }
-    while (want == BACK_MORE && str_line(buf_str(in), &line, &used)) {
-        want = used <= PROTO_LINE_MAX ? on_line(b, line, out)
-                                      : back_fail(b, "the node's line is too long");
-        buf_take(in, (uint32_t)used);
-    }
-    if (want == BACK_MORE && buf_len(in) >= PROTO_LINE_MAX)
-        return back_fail(b, "the node's line is too long");
-    return out->full ? back_fail(b, "the node does not take what it asked for") : want;
+    return back_read_lines(b, want, in, out, on_line);
 }
 
 /* ---- what a client may be told of a node ---- */

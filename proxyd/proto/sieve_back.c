@@ -5,6 +5,8 @@
  * Nothing that a node said before TLS is kept. Called by session.c and the health checks through
  * the row in protocol.c. */
 #include "proto/sieve.h"
+
+#include "proto/back.h"
 #include "proto/sieve_words.h"
 
 #include <assert.h>
@@ -27,17 +29,6 @@ struct offer {
     unsigned mechanisms; /* bits 1u << SASL_* */
 };
 
-static unsigned read_mechanisms(struct str names)
-{
-    enum sasl_mech mech;
-    struct str name;
-    unsigned all = 0;
-    while ((name = str_word(&names)).n)
-        if (sasl_find(name, ~0u, &mech))
-            all |= 1u << mech;
-    return all;
-}
-
 static struct offer announced(const struct back *b)
 {
     struct str all = buf_str(&b->capabilities), entry;
@@ -47,19 +38,12 @@ static struct offer announced(const struct back *b)
         offer.starttls |= str_is(word, "STARTTLS");
         offer.xclient |= str_is(word, "XCLIENT");
         if (str_is(word, "SASL"))
-            offer.mechanisms |= read_mechanisms(entry);
+            offer.mechanisms |= back_mechanisms(entry);
     }
     return offer;
 }
 
 /* ---- what we say ---- */
-
-static enum back_want say(struct back *b, struct buf *out, unsigned state, const char *command)
-{
-    buf_adds(out, command);
-    b->state = state;
-    return BACK_MORE;
-}
 
 static enum back_want log_in(struct back *b, struct buf *out)
 {
@@ -73,7 +57,7 @@ static enum back_want log_in(struct back *b, struct buf *out)
     sieve_open(out, n, true);
     sasl_initial(out, &message);
     sieve_close(out, n);
-    return say(b, out, STATE_SENT, "\r\n");
+    return back_say(b, out, STATE_SENT, "\r\n");
 }
 
 static enum back_want identify(struct back *b, struct buf *out)
@@ -82,7 +66,7 @@ static enum back_want identify(struct back *b, struct buf *out)
     const struct addr *client = b->setup.client;
     buf_addf(out, "XCLIENT ADDR=%s PORT=%u SESSION=%s\r\n", addr_host(client, text),
              addr_port(client), b->setup.session_id);
-    return say(b, out, STATE_XCLIENT, "");
+    return back_say(b, out, STATE_XCLIENT, "");
 }
 
 /* What is next, now that the node has told its capabilities. */
@@ -91,10 +75,10 @@ static enum back_want proceed(struct back *b, struct buf *out)
     const struct back_setup *s = &b->setup;
     struct offer offer = announced(b);
     if (s->starttls && !s->tls)
-        return offer.starttls ? say(b, out, STATE_STARTTLS, "STARTTLS\r\n")
+        return offer.starttls ? back_say(b, out, STATE_STARTTLS, "STARTTLS\r\n")
                               : back_fail(b, "the node does not offer STARTTLS");
     if (!s->creds)
-        return say(b, out, STATE_LOGOUT, "LOGOUT\r\n");
+        return back_say(b, out, STATE_LOGOUT, "LOGOUT\r\n");
     bool by_ip = s->client->len && s->client->sa.sa_family != AF_UNIX;
     return s->identify && offer.xclient && by_ip ? identify(b, out) : log_in(b, out);
 }
@@ -140,8 +124,8 @@ static enum back_want on_error_challenge(struct back *b, struct str line, struct
     if (!sieve_string(&line, &s) || !sieve_end(line) || !sieve_is_quotable(s.text))
         return back_fail(b, "the node's challenge is malformed");
     buf_add(&b->challenge, s.text.p, s.text.n);
-    return say(b, out, STATE_TOLD,
-               b->setup.creds->mech == SASL_OAUTHBEARER ? "\"AQ==\"\r\n" : "\"\"\r\n");
+    return back_say(b, out, STATE_TOLD,
+                    b->setup.creds->mech == SASL_OAUTHBEARER ? "\"AQ==\"\r\n" : "\"\"\r\n");
 }
 
 static enum back_want on_string(struct back *b, struct str line, struct buf *out)

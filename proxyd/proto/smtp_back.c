@@ -6,6 +6,8 @@
  * is kept. Where mail is to be handed over, nobody logs in. Called by the engines and the health
  * checks through the rows in protocol.c. */
 #include "proto/smtp.h"
+
+#include "proto/back.h"
 #include "proto/smtp_path.h"
 
 #include <assert.h>
@@ -54,17 +56,6 @@ struct offer {
     unsigned attributes; /* of XCLIENT: bits TELL_* */
 };
 
-static unsigned read_mechanisms(struct str names)
-{
-    enum sasl_mech mech;
-    struct str name;
-    unsigned all = 0;
-    while ((name = str_word(&names)).n)
-        if (sasl_find(name, ~0u, &mech))
-            all |= 1u << mech;
-    return all;
-}
-
 static unsigned read_attributes(struct str names)
 {
     struct str name;
@@ -85,7 +76,7 @@ static struct offer announced(const struct back *b)
         if (str_is(word, "STARTTLS"))
             offer.starttls = true;
         else if (str_is(word, "AUTH"))
-            offer.mechanisms |= read_mechanisms(entry);
+            offer.mechanisms |= back_mechanisms(entry);
         else if (str_is(word, "XCLIENT"))
             offer.attributes |= read_attributes(entry);
     }
@@ -94,17 +85,10 @@ static struct offer announced(const struct back *b)
 
 /* ---- the client's address ---- */
 
-static enum back_want say(struct back *b, struct buf *out, unsigned state, const char *command)
-{
-    buf_adds(out, command);
-    b->state = state;
-    return BACK_MORE;
-}
-
 static enum back_want say_ehlo(struct back *b, struct buf *out, unsigned state)
 {
     buf_add_texts(out, b->lmtp ? "LHLO " : "EHLO ", b->setup.helo, "\r\n");
-    return say(b, out, state, "");
+    return back_say(b, out, state, "");
 }
 
 static bool is_ip(const struct addr *a)
@@ -180,7 +164,7 @@ static enum back_want say_xclient(struct back *b, unsigned attributes, struct bu
         if (attributes & 1u << i && !add_attribute(b, i, &line) && 1u << i == TELL_LOGIN)
             return back_fail(b, "the login is too long for XCLIENT");
     buf_add(out, buf_str(&line).p, buf_len(&line));
-    return say(b, out, attributes & TELL_LOGIN ? STATE_XCLIENT_LOGIN : STATE_XCLIENT, "\r\n");
+    return back_say(b, out, attributes & TELL_LOGIN ? STATE_XCLIENT_LOGIN : STATE_XCLIENT, "\r\n");
 }
 
 /* ---- the login ---- */
@@ -206,13 +190,13 @@ static enum back_want send_message(struct back *b, struct buf *out)
 {
     struct sasl_login message = back_message(b);
     sasl_initial(out, &message);
-    return say(b, out, STATE_SENT, "\r\n");
+    return back_say(b, out, STATE_SENT, "\r\n");
 }
 
 static enum back_want send_text(struct back *b, unsigned state, struct str text, struct buf *out)
 {
     sasl_encode(out, text);
-    return say(b, out, state, "\r\n");
+    return back_say(b, out, state, "\r\n");
 }
 
 static enum back_want log_in(struct back *b, struct buf *out)
@@ -224,10 +208,10 @@ static enum back_want log_in(struct back *b, struct buf *out)
     if (!choose(b, announced(b).mechanisms, &mech))
         return back_fail(b, "the node offers no way to log in with these credentials");
     if (mech == SASL_LOGIN)
-        return say(b, out, STATE_LOGIN, "AUTH LOGIN\r\n");
+        return back_say(b, out, STATE_LOGIN, "AUTH LOGIN\r\n");
     buf_add_texts(out, "AUTH ", sasl_name(mech));
     if (!fits_auth(&message))
-        return say(b, out, STATE_MESSAGE, "\r\n");
+        return back_say(b, out, STATE_MESSAGE, "\r\n");
     buf_adds(out, " ");
     return send_message(b, out);
 }
@@ -239,10 +223,10 @@ static enum back_want proceed(struct back *b, struct buf *out)
     struct offer offer = announced(b);
     enum sasl_mech mech;
     if (s->starttls && !s->tls)
-        return offer.starttls ? say(b, out, STATE_STARTTLS, "STARTTLS\r\n")
+        return offer.starttls ? back_say(b, out, STATE_STARTTLS, "STARTTLS\r\n")
                               : back_fail(b, "the node does not offer STARTTLS");
     if (!s->creds && !s->mail)
-        return say(b, out, STATE_QUIT, "QUIT\r\n");
+        return back_say(b, out, STATE_QUIT, "QUIT\r\n");
     unsigned attributes = s->identify ? offer.attributes : 0;
     if (!is_ip(s->client))
         attributes &= TELL_LOGIN;
@@ -286,7 +270,7 @@ static enum back_want on_ehlo(struct back *b, unsigned code, struct buf *out)
 {
     if (code >= 500 && !b->lmtp && !b->setup.creds && b->state == STATE_EHLO) {
         buf_add_texts(out, "HELO ", b->setup.helo, "\r\n");
-        return say(b, out, STATE_HELO, "");
+        return back_say(b, out, STATE_HELO, "");
     }
     if (code != 250)
         return back_fail(b, "the node refuses EHLO");
@@ -317,7 +301,8 @@ static enum back_want on_error_challenge(struct back *b, struct str text, struct
 {
     struct str challenge = str_word(&text);
     buf_add(&b->challenge, challenge.p, challenge.n);
-    return say(b, out, STATE_TOLD, b->setup.creds->mech == SASL_OAUTHBEARER ? "AQ==\r\n" : "\r\n");
+    return back_say(b, out, STATE_TOLD,
+                    b->setup.creds->mech == SASL_OAUTHBEARER ? "AQ==\r\n" : "\r\n");
 }
 
 static enum back_want on_continue(struct back *b, struct str text, struct buf *out)
@@ -406,20 +391,11 @@ static enum back_want on_line(struct back *b, struct str line, struct buf *out)
 enum back_want smtp_back_read(struct back *b, struct buf *in, struct buf *out)
 {
     enum back_want want = BACK_MORE;
-    struct str line;
-    size_t used;
     if (b->state == STATE_HANDSHAKE) {
         assert(b->setup.tls);
         want = say_ehlo(b, out, STATE_EHLO);
     }
-    while (want == BACK_MORE && str_line(buf_str(in), &line, &used)) {
-        want = used <= PROTO_LINE_MAX ? on_line(b, line, out)
-                                      : back_fail(b, "the node's line is too long");
-        buf_take(in, (uint32_t)used);
-    }
-    if (want == BACK_MORE && buf_len(in) >= PROTO_LINE_MAX)
-        return back_fail(b, "the node's line is too long");
-    return out->full ? back_fail(b, "the node does not take what it asked for") : want;
+    return back_read_lines(b, want, in, out, on_line);
 }
 
 enum back_want lmtp_back_read(struct back *b, struct buf *in, struct buf *out)
