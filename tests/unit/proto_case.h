@@ -91,6 +91,16 @@ static inline void end(struct world *w)
     buf_free(&w->out);
 }
 
+/* A login to a node that says HEARD fails for ERROR. */
+static inline void assert_fails(const char *heard, const char *error)
+{
+    struct world w;
+    begin_back(&w, "secret");
+    assert_int_equal(node_says(&w, heard), BACK_FAILED);
+    assert_string_equal(w.back.error, error);
+    end(&w);
+}
+
 /* N times C. */
 static inline void fill(struct buf *b, char c, size_t n)
 {
@@ -98,6 +108,22 @@ static inline void fill(struct buf *b, char c, size_t n)
     assert_non_null(room);
     memset(room, c, n);
     buf_added(b, (uint32_t)n);
+}
+
+/* PROTO_LINE_MAX bytes of a node's, which begin with START, fail: whether the line ends there or
+ * not.
+ */
+static inline void assert_long_lines_fail(const char *start)
+{
+    for (int whole = 0; whole < 2; whole++) {
+        struct world w;
+        begin_back(&w, "secret");
+        buf_adds(&w.in, start);
+        fill(&w.in, 'x', PROTO_LINE_MAX - strlen(start));
+        assert_int_equal(node_says(&w, whole ? "\r\n" : ""), BACK_FAILED);
+        assert_string_equal(w.back.error, "the node's line is too long");
+        end(&w);
+    }
 }
 
 /* Whether we have said TEXT since we were asked last. */

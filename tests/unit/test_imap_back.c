@@ -135,27 +135,14 @@ static void test_errors(void **state)
         {"* OK [CAPABILITY IMAP4rev1 LOGINDISABLED]\r\n",
          "the node offers no way to log in with these credentials"},
     };
-    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
-        struct world w;
-        begin_back(&w, "secret");
-        assert_int_equal(node_says(&w, cases[i][0]), BACK_FAILED);
-        assert_string_equal(w.back.error, cases[i][1]);
-        end(&w);
-    }
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
+        assert_fails(cases[i][0], cases[i][1]);
 }
 
 static void test_longest_line(void **state)
 {
     (void)state;
-    for (int whole = 0; whole < 2; whole++) {
-        struct world w;
-        begin_back(&w, "secret");
-        buf_adds(&w.in, "* OK ");
-        fill(&w.in, 'x', PROTO_LINE_MAX);
-        assert_int_equal(node_says(&w, whole ? "\r\n" : ""), BACK_FAILED);
-        assert_string_equal(w.back.error, "the node's line is too long");
-        end(&w);
-    }
+    assert_long_lines_fail("* OK ");
 }
 
 static void test_endless_answer(void **state)

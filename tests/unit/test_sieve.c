@@ -200,13 +200,8 @@ static void test_faults_of_a_node(void **state)
         {"\"X\" \"\x01\"\r\n", "the node sends control characters"},
         {"\"X\" {20000}\r\n", "the node's line is too long"},
     };
-    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
-        struct world w;
-        begin_back(&w, "secret");
-        assert_int_equal(node_says(&w, cases[i].said), BACK_FAILED);
-        assert_string_equal(w.back.error, cases[i].error);
-        end(&w);
-    }
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
+        assert_fails(cases[i].said, cases[i].error);
 }
 
 int main(void)
