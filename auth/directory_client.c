@@ -49,8 +49,7 @@ static void send_on(struct connection *n, struct directory_question *q)
 static struct connection *least_busy(const struct channel *channel)
 {
     struct connection *best = NULL;
-    RING_EACH(ring, &channel->connections)
-    {
+    RING_EACH (ring, &channel->connections) {
         struct connection *n = OUTER(ring, connection, ring);
         if (!n->retiring && !n->blocked && n->load < channel->in_flight &&
             (!best || n->load < best->load))
@@ -61,9 +60,9 @@ static struct connection *least_busy(const struct channel *channel)
 
 static bool has_live(const struct channel *channel)
 {
-    RING_EACH(ring, &channel->connections)
-    if (!OUTER(ring, connection, ring)->retiring)
-        return true;
+    RING_EACH (ring, &channel->connections)
+        if (!OUTER(ring, connection, ring)->retiring)
+            return true;
     return channel->attempts;
 }
 
@@ -134,8 +133,7 @@ static void deadline_over(struct timer *timer)
 
 static void look_at_connections(struct directory_client *c, struct channel *channel)
 {
-    RING_EACH(ring, &channel->connections)
-    {
+    RING_EACH (ring, &channel->connections) {
         struct connection *n = OUTER(ring, connection, ring);
         if (is_silent(n, 0)) {
             directory_connection_leave_server(c, n->server, "is silent");
@@ -150,8 +148,7 @@ static void look_at_connections(struct directory_client *c, struct channel *chan
  * the thread of the pool comes back when it may. */
 static void look_at_attempts(struct directory_client *c, struct channel *channel)
 {
-    RING_EACH(ring, &channel->trying)
-    {
+    RING_EACH (ring, &channel->trying) {
         struct attempt *a = OUTER(ring, attempt, ring);
         if (a->started == 0 || directory_now() - a->started < a->limit + patrol_interval(c))
             continue;
@@ -168,9 +165,9 @@ static void look_for_better(struct directory_client *c, struct channel *channel)
     int server = directory_server_pick(c, true);
     if (server < 0 || channel->attempts || ring_is_empty(&channel->connections))
         return;
-    RING_EACH(ring, &channel->connections)
-    if (OUTER(ring, connection, ring)->server <= server)
-        return;
+    RING_EACH (ring, &channel->connections)
+        if (OUTER(ring, connection, ring)->server <= server)
+            return;
     directory_connection_open(c, channel, server);
 }
 
@@ -197,8 +194,7 @@ static void end_client(struct worker_guest *guest)
     struct directory_client *c = OUTER(guest, directory_client, guest);
     for (int i = 0; i < DIRECTORY_CHANNELS; i++) {
         drop_questions(&c->channels[i].waiting);
-        RING_EACH(ring, &c->channels[i].connections)
-        {
+        RING_EACH (ring, &c->channels[i].connections) {
             struct connection *n = OUTER(ring, connection, ring);
             drop_questions(&n->sent);
             ldap_unbind_ext(n->ld, NULL, NULL);

@@ -40,9 +40,9 @@ void directory_connection_retire(struct connection *n)
 
 static struct connection *connection_to(const struct channel *channel, int server)
 {
-    RING_EACH(ring, &channel->connections)
-    if (OUTER(ring, connection, ring)->server == server)
-        return OUTER(ring, connection, ring);
+    RING_EACH (ring, &channel->connections)
+        if (OUTER(ring, connection, ring)->server == server)
+            return OUTER(ring, connection, ring);
     return NULL;
 }
 
@@ -78,11 +78,11 @@ static void message_came(struct connection *n, LDAPMessage *message)
 {
     struct directory_question *q = NULL;
     int id = ldap_msgid(message), type = ldap_msgtype(message);
-    RING_EACH(ring, &n->sent)
-    if (OUTER(ring, directory_question, ring)->id == id) {
-        q = OUTER(ring, directory_question, ring);
-        break;
-    }
+    RING_EACH (ring, &n->sent)
+        if (OUTER(ring, directory_question, ring)->id == id) {
+            q = OUTER(ring, directory_question, ring);
+            break;
+        }
     if (id == 0)
         directory_connection_lose(n, "the server ends the connection"); /* RFC 4511, 4.4.1 */
     else if (q && type == LDAP_RES_SEARCH_ENTRY)
@@ -144,8 +144,7 @@ static void ready(struct watch *watch, uint32_t events)
 /* A better server is there: connections to those behind it end. */
 static void retire_behind(struct channel *channel, int server)
 {
-    RING_EACH(ring, &channel->connections)
-    {
+    RING_EACH (ring, &channel->connections) {
         struct connection *n = OUTER(ring, connection, ring);
         if (n->server > server) {
             n->retiring = true;

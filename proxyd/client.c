@@ -318,8 +318,8 @@ static void release(struct post *post)
 void client_close(struct client *c)
 {
     struct worker *w = c->worker;
-    RING_EACH(ring, &w->walks)
-    step_over(OUTER(ring, client_walk, ring), c);
+    RING_EACH (ring, &w->walks)
+        step_over(OUTER(ring, client_walk, ring), c);
     stream_close(&c->stream);
     worker_timer_clear(w, &c->timer);
     trace_forget(c);
@@ -452,17 +452,16 @@ void client_stop_in(struct client *c, enum client_reason reason, uint64_t ms)
 void client_stop_all(struct worker *w, enum client_reason reason, uint64_t ms)
 {
     uint64_t count = w->client_count, i = 0;
-    RING_EACH(ring, &w->clients)
-    if (ms)
-        client_stop_in(OUTER(ring, client, ring), reason, ms * i++ / count);
-    else
-        client_stop(OUTER(ring, client, ring), reason);
+    RING_EACH (ring, &w->clients)
+        if (ms)
+            client_stop_in(OUTER(ring, client, ring), reason, ms * i++ / count);
+        else
+            client_stop(OUTER(ring, client, ring), reason);
 }
 
 void client_step_all(struct worker *w)
 {
-    RING_EACH(ring, &w->clients)
-    {
+    RING_EACH (ring, &w->clients) {
         struct client *c = OUTER(ring, client, ring);
         c->engine->step(c);
     }

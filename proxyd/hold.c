@@ -33,8 +33,7 @@ void hold_add_all(const struct names *emails)
 /* Under the lock. */
 static void wake(const char *email)
 {
-    RING_EACH(ring, &holds.waits)
-    {
+    RING_EACH (ring, &holds.waits) {
         struct hold_wait *wait = OUTER(ring, hold_wait, ring);
         if (strcmp(wait->email, email) != 0)
             continue;

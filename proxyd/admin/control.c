@@ -341,8 +341,8 @@ struct control_socket *control_socket(void)
 
 void control_stop(void)
 {
-    RING_EACH(ring, &control.conns)
-    close_conn(OUTER(ring, control_conn, ring));
+    RING_EACH (ring, &control.conns)
+        close_conn(OUTER(ring, control_conn, ring));
     stop_listening();
     control_socket_close(control.socket);
     config_unref(control.config);
@@ -360,8 +360,7 @@ void control_await_reload(struct control_conn *c)
 
 void control_reload_begins(void)
 {
-    RING_EACH(ring, &control.conns)
-    {
+    RING_EACH (ring, &control.conns) {
         struct control_conn *c = OUTER(ring, control_conn, ring);
         if (c->reload == RELOAD_ASKED)
             c->reload = RELOAD_READS;
@@ -381,8 +380,7 @@ static json_t *lines_of(const struct problems *problems)
 
 void control_reload_ends(bool good, const struct problems *problems)
 {
-    RING_EACH(ring, &control.conns)
-    {
+    RING_EACH (ring, &control.conns) {
         struct control_conn *c = OUTER(ring, control_conn, ring);
         if (c->reload != RELOAD_READS)
             continue;

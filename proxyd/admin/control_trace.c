@@ -28,8 +28,7 @@ static struct ring tasks = {&tasks, &tasks};
 
 static struct watch_task *find(unsigned watcher)
 {
-    RING_EACH(ring, &tasks)
-    {
+    RING_EACH (ring, &tasks) {
         struct watch_task *t = OUTER(ring, watch_task, ring);
         if (t->watcher == watcher)
             return t;

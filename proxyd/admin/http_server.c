@@ -258,15 +258,15 @@ static void accept_some(uv_poll_t *poll, int status, int events);
 static void accept_again(uv_timer_t *timer)
 {
     struct http_server *s = timer->data;
-    RING_EACH(ring, &s->sockets)
-    uv_poll_start(&OUTER(ring, socket_poll, ring)->poll, UV_READABLE, accept_some);
+    RING_EACH (ring, &s->sockets)
+        uv_poll_start(&OUTER(ring, socket_poll, ring)->poll, UV_READABLE, accept_some);
 }
 
 static void pause_accepting(struct http_server *s, int error)
 {
     log_message(LOG_LEVEL_ERROR, "admin", "accepting pauses: %s", strerror(error));
-    RING_EACH(ring, &s->sockets)
-    uv_poll_stop(&OUTER(ring, socket_poll, ring)->poll);
+    RING_EACH (ring, &s->sockets)
+        uv_poll_stop(&OUTER(ring, socket_poll, ring)->poll);
     uv_timer_start(&s->pause, accept_again, PAUSE, 0);
 }
 
@@ -317,8 +317,7 @@ void http_server_listen(struct http_server *server, int fd)
 
 void http_server_forget(struct http_server *server)
 {
-    RING_EACH(ring, &server->sockets)
-    {
+    RING_EACH (ring, &server->sockets) {
         ring_remove(ring);
         uv_close((uv_handle_t *)&OUTER(ring, socket_poll, ring)->poll, free_data);
     }
@@ -328,8 +327,8 @@ void http_server_forget(struct http_server *server)
 void http_server_free(struct http_server *server)
 {
     http_server_forget(server);
-    RING_EACH(ring, &server->connections)
-    close_connection(OUTER(ring, connection, ring));
+    RING_EACH (ring, &server->connections)
+        close_connection(OUTER(ring, connection, ring));
     server->freed = true;
     release_server(server);
 }

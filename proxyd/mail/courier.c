@@ -188,8 +188,7 @@ static void enter(struct courier *courier, uint64_t since)
 
 struct courier *courier_get(struct mail *m, struct node *node, uint64_t since)
 {
-    RING_EACH(ring, &m->couriers)
-    {
+    RING_EACH (ring, &m->couriers) {
         struct courier *courier = OUTER(ring, courier, ring);
         if (courier->node != node)
             continue;
@@ -215,8 +214,7 @@ static bool place_again(struct courier *courier, bool held)
 {
     struct mail *m = courier->mail;
     bool any = false;
-    RING_EACH(ring, &m->transaction.recipients)
-    {
+    RING_EACH (ring, &m->transaction.recipients) {
         struct recipient *r = OUTER(ring, recipient, ring);
         if (r->courier != courier || (held && !placement_held(m, r)))
             continue;
@@ -230,8 +228,7 @@ static bool place_again(struct courier *courier, bool held)
 static bool is_placed_again(const struct courier *courier)
 {
     const struct mail *m = courier->mail;
-    RING_EACH(ring, &m->transaction.recipients)
-    {
+    RING_EACH (ring, &m->transaction.recipients) {
         const struct recipient *r = OUTER(ring, recipient, ring);
         if (r->courier == courier && (r->again || (m->placement && m->placement->recipient == r)))
             return true;
@@ -461,8 +458,7 @@ static void on_final(struct courier *courier)
 {
     struct transaction *t = &courier->mail->transaction;
     if (courier->lmtp) {
-        RING_EACH(ring, &t->recipients)
-        {
+        RING_EACH (ring, &t->recipients) {
             struct recipient *r = OUTER(ring, recipient, ring);
             if (r->courier == courier && r->state == RECIPIENT_ACCEPTED && !r->answer) {
                 r->answer = copy_words(courier);
@@ -509,8 +505,7 @@ static bool begin_again(struct courier *courier)
     bool early = courier->state == COURIER_IDLE || courier->state == COURIER_MAIL;
     if (!courier->used || !early || courier->accepted || courier->refusal)
         return false;
-    RING_EACH(ring, &t->recipients)
-    {
+    RING_EACH (ring, &t->recipients) {
         struct recipient *r = OUTER(ring, recipient, ring);
         if (r->courier == courier && r->state != RECIPIENT_ASKED)
             return false;

@@ -53,8 +53,8 @@ static void flush(struct mail *m)
 
 static void free_couriers(struct mail *m)
 {
-    RING_EACH(ring, &m->couriers)
-    courier_free(OUTER(ring, courier, ring));
+    RING_EACH (ring, &m->couriers)
+        courier_free(OUTER(ring, courier, ring));
 }
 
 /* Lets go of everything; the memory itself waits for the end of the round. */
@@ -321,8 +321,7 @@ static enum mail_state open_message(struct mail *m, bool chunked)
     struct transaction *t = &m->transaction;
     smtp_data_start(&t->data, chunked ? SMTP_DATA_CHUNKS : SMTP_DATA_DOTS);
     t->started = true;
-    RING_EACH(ring, &m->couriers)
-    {
+    RING_EACH (ring, &m->couriers) {
         struct courier *courier = OUTER(ring, courier, ring);
         if (courier->state == COURIER_MAIL && courier->accepted)
             courier_open(courier, chunked);
@@ -445,17 +444,17 @@ static enum mail_state do_talk(struct mail *m)
 
 static bool any_courier(const struct mail *m, enum courier_state state)
 {
-    RING_EACH(ring, &m->couriers)
-    if (OUTER(ring, courier, ring)->state == state)
-        return true;
+    RING_EACH (ring, &m->couriers)
+        if (OUTER(ring, courier, ring)->state == state)
+            return true;
     return false;
 }
 
 static bool any_discarded(const struct transaction *t)
 {
-    RING_EACH(ring, &t->recipients)
-    if (OUTER(ring, recipient, ring)->state == RECIPIENT_DISCARDED)
-        return true;
+    RING_EACH (ring, &t->recipients)
+        if (OUTER(ring, recipient, ring)->state == RECIPIENT_DISCARDED)
+            return true;
     return false;
 }
 
@@ -491,9 +490,9 @@ static enum mail_state do_open(struct mail *m)
 static uint64_t body_end(const struct mail *m)
 {
     uint64_t idle = m->client.service->idle_timeout;
-    RING_EACH(ring, &m->couriers)
-    if (stream_pending(&OUTER(ring, courier, ring)->stream))
-        return m->active + (idle < STALL_TIME ? idle : STALL_TIME);
+    RING_EACH (ring, &m->couriers)
+        if (stream_pending(&OUTER(ring, courier, ring)->stream))
+            return m->active + (idle < STALL_TIME ? idle : STALL_TIME);
     return m->active + idle;
 }
 
@@ -501,8 +500,7 @@ static uint64_t body_end(const struct mail *m)
 static enum mail_state stalled(struct mail *m)
 {
     bool node = false;
-    RING_EACH(ring, &m->couriers)
-    {
+    RING_EACH (ring, &m->couriers) {
         struct courier *courier = OUTER(ring, courier, ring);
         if (courier->state != COURIER_BODY || !stream_pending(&courier->stream))
             continue;
@@ -550,8 +548,7 @@ static enum mail_state do_body(struct mail *m)
 
 static void leave_wanted(struct mail *m)
 {
-    RING_EACH(ring, &m->couriers)
-    {
+    RING_EACH (ring, &m->couriers) {
         struct courier *courier = OUTER(ring, courier, ring);
         if (courier->state == COURIER_LOST ||
             (courier->state == COURIER_IDLE &&
@@ -587,8 +584,8 @@ static uint64_t login_end(const struct mail *m)
 
 static void step_couriers(struct mail *m)
 {
-    RING_EACH(ring, &m->couriers)
-    courier_step(OUTER(ring, courier, ring));
+    RING_EACH (ring, &m->couriers)
+        courier_step(OUTER(ring, courier, ring));
     if (!m->transaction.args)
         leave_wanted(m);
 }
@@ -603,8 +600,7 @@ static void arm(struct mail *m)
 {
     uint64_t due = m->due;
     bool limited = m->client.service->backend.max_connections > 0;
-    RING_EACH(ring, &m->couriers)
-    {
+    RING_EACH (ring, &m->couriers) {
         const struct courier *courier = OUTER(ring, courier, ring);
         due = earlier(due, courier->deadline);
         if (limited && courier->state == COURIER_IDLE)

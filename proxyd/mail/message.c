@@ -41,8 +41,7 @@ static const char *judge(const struct mail *m)
 /* A node that has begun to take it can be stopped only so. */
 static void stop_couriers(struct mail *m)
 {
-    RING_EACH(ring, &m->couriers)
-    {
+    RING_EACH (ring, &m->couriers) {
         struct courier *courier = OUTER(ring, courier, ring);
         if (courier->state == COURIER_BODY)
             courier_lose(courier, "451 4.3.0 Not sent", NULL);
@@ -53,8 +52,7 @@ static void stop_couriers(struct mail *m)
 
 static bool may_go_on(struct mail *m)
 {
-    RING_EACH(ring, &m->couriers)
-    {
+    RING_EACH (ring, &m->couriers) {
         struct courier *courier = OUTER(ring, courier, ring);
         if (courier->state != COURIER_BODY)
             continue;
@@ -89,8 +87,7 @@ static void pass_on(struct mail *m, char *p, size_t n, bool last)
         received_write(m, &trace);
     t->told = true;
     struct str field = buf_str(&trace);
-    RING_EACH(ring, &m->couriers)
-    {
+    RING_EACH (ring, &m->couriers) {
         struct courier *courier = OUTER(ring, courier, ring);
         bool dots = t->data.mode == SMTP_DATA_DOTS;
         if (courier->state != COURIER_BODY)

@@ -151,8 +151,7 @@ static void answer_all(struct mail *m, bool each)
 {
     struct str all = {NULL, 0};
     bool taken = false;
-    RING_EACH(ring, &m->transaction.recipients)
-    {
+    RING_EACH (ring, &m->transaction.recipients) {
         const struct recipient *r = recipient_of(ring);
         bool gone = r->state == RECIPIENT_DISCARDED;
         if (r->state != RECIPIENT_ACCEPTED && !gone)
@@ -175,8 +174,7 @@ static void answer_all(struct mail *m, bool each)
 static void free_recipients(struct mail *m, const char *reason)
 {
     struct transaction *t = &m->transaction;
-    RING_EACH(ring, &t->recipients)
-    {
+    RING_EACH (ring, &t->recipients) {
         struct recipient *r = recipient_of(ring);
         if (reason && r->state == RECIPIENT_ACCEPTED)
             mail_log_recipient(m, r, reason, (struct str){NULL, 0});
@@ -208,6 +206,6 @@ void transaction_end(struct mail *m, const char *reason)
     t->first = NULL;
     m->server.owed = 0;
     smtp_server_end(&m->server);
-    RING_EACH(ring, &m->couriers)
-    courier_end_transaction(OUTER(ring, courier, ring));
+    RING_EACH (ring, &m->couriers)
+        courier_end_transaction(OUTER(ring, courier, ring));
 }

@@ -82,8 +82,7 @@ static uint64_t clock_ms(void)
 
 static struct entry *find(const char *path)
 {
-    RING_EACH(r, &kept.list)
-    {
+    RING_EACH (r, &kept.list) {
         struct entry *e = OUTER(r, entry, ring);
         if (strcmp(e->path, path) == 0)
             return e;

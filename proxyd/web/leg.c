@@ -181,8 +181,7 @@ static bool fits(const struct conn *c, const struct leg *leg)
 
 static struct conn *find_kept(struct keeper *k, const struct leg *leg)
 {
-    RING_EACH(ring, bucket_of(k, leg->node))
-    {
+    RING_EACH (ring, bucket_of(k, leg->node)) {
         struct conn *c = OUTER(ring, conn, ring);
         if (fits(c, leg))
             return c;
