@@ -114,7 +114,7 @@ static size_t header_size(void)
 void pool_init(struct pool *pool, size_t size)
 {
     assert(size <= 16000);
-    *pool = (struct pool){.block = (size + 15) & ~(size_t)15, .keep = 1};
+    *pool = (struct pool){.block = (size + 15) & ~(size_t)15};
 }
 
 static char *pages(size_t size)
@@ -194,7 +194,7 @@ void pool_put_clean(struct pool *pool, void *block, size_t size)
         partly_add(pool, c);
     if (c->used > 0)
         return;
-    if (pool->idle_chunks >= pool->keep) {
+    if (pool->idle_chunks >= POOL_KEPT) {
         partly_remove(pool, c);
         munmap(c, CHUNK);
     } else {

@@ -31,12 +31,14 @@ void mem_set_reserve(bool (*give)(void));
 /* Overwrites SIZE bytes at P in a way that the compiler does not leave out. */
 void mem_wipe(void *p, size_t size);
 
+enum { POOL_KEPT = 16 /* chunks of a pool, a MiB in all, that stay without any block in use */ };
+
 /* Blocks of one size, for one thread. They come from chunks of pages of their own, so that a
- * burst leaves no holes between longer-lived memory; a chunk whose blocks are all free goes back
- * to the system (`keep` of them, at first one, are kept). */
+ * burst leaves no holes between longer-lived memory; chunks whose blocks are all free go back to
+ * the system, all but POOL_KEPT: to map pages again and again, for logins that come and go by the
+ * dozen, took a fifth of a login's time. */
 struct pool {
     size_t block;         /* bytes of one block, set once */
-    unsigned keep;        /* chunks without any block in use that are kept */
     struct chunk *partly; /* chunks that have a free block */
     unsigned idle_chunks; /* of these: without any block in use */
 };

@@ -19,7 +19,6 @@ enum {
     FORM_MAX = 64 * 1024,        /* of a body that is answered here, whatever others may have */
     SLACK = 8 * 1024,            /* bytes by which a head may grow on its way to the node */
     ANSWER_HEAD_MAX = 64 * 1024, /* bytes of a node's head */
-    CHUNKS_KEPT = 16,            /* of exchanges: they come and go with every request */
     TURNS = 64,                  /* changes of state until others have their turn */
     STOP_TIME = 5000             /* ms that a request under way has when we are to stop */
 };
@@ -83,10 +82,8 @@ struct exchange *exchange_begin(struct web *w)
 {
     struct pool *pool = &w->client.worker->exchange_pool;
     const struct config_web *conf = &w->client.service->web;
-    if (!pool->block) {
+    if (!pool->block)
         pool_init(pool, sizeof(struct exchange));
-        pool->keep = CHUNKS_KEPT;
-    }
     struct exchange *x = pool_get(pool);
     uint32_t head_max = (uint32_t)conf->http.header_size;
     x->web = w;
