@@ -104,6 +104,17 @@ void client_log_end(struct log_line *l, const struct client *c, uint64_t bytes_i
     log_end(l);
 }
 
+void client_count_login(const struct client *c, enum verdict verdict, uint64_t since)
+{
+    static const enum stats_login results[] = {[VERDICT_OK] = STATS_LOGIN_OK,
+                                               [VERDICT_NODE_REFUSED] = STATS_LOGIN_FAILED,
+                                               [VERDICT_AUTH_FAILED] = STATS_LOGIN_FAILED,
+                                               [VERDICT_TEMPORARY] = STATS_LOGIN_TEMPORARY,
+                                               [VERDICT_NODE_DOWN] = STATS_LOGIN_NODE_DOWN,
+                                               [VERDICT_BUSY] = STATS_LOGIN_BUSY};
+    stats_login(c->service->stats, results[verdict], uv_hrtime() - since);
+}
+
 /* ---- arriving ---- */
 
 static bool is_balancer(const struct client *c)

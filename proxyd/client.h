@@ -199,6 +199,9 @@ bool client_log_close(struct log_line *l, struct client *c);
 void client_log_end(struct log_line *l, const struct client *c, uint64_t bytes_in,
                     uint64_t bytes_out, const char *detail);
 
+/* Counts a login of C that has ended with VERDICT; SINCE is when it was asked for (uv_hrtime). */
+void client_count_login(const struct client *c, enum verdict verdict, uint64_t since);
+
 /* A reason's word, and the words for a client at a command boundary, or NULL. */
 const char *client_reason_word(enum client_reason reason);
 const char *client_reason_text(enum client_reason reason);

@@ -99,7 +99,7 @@ static void break_off(struct session *s, const char *why)
     if (s->state != SESSION_REFUSE) {
         l->verdict = VERDICT_TEMPORARY;
         session_log_login(s, false, why);
-        session_count_login(s, l->verdict);
+        client_count_login(&s->client, l->verdict, s->login->asked_ns);
     }
     s->client.service->protocol->answer(&l->front, l->verdict, words_of_node(l), &l->out);
     say(s);
@@ -252,7 +252,7 @@ static enum session_state do_talk(struct session *s)
             return ask(s);
         case FRONT_REFUSED:
             session_log_login(s, false, l->front.reason);
-            session_count_login(s, VERDICT_AUTH_FAILED);
+            client_count_login(&s->client, VERDICT_AUTH_FAILED, s->login->asked_ns);
             continue;
         case FRONT_QUIT:
             return session_end(s, REASON_LOGOUT, NULL);
@@ -302,7 +302,7 @@ static enum session_state refuse(struct session *s, enum verdict verdict, const 
 {
     struct login *l = s->login;
     session_log_login(s, false, reason);
-    session_count_login(s, verdict);
+    client_count_login(&s->client, verdict, s->login->asked_ns);
     forget_node(s);
     creds_wipe(&l->creds);
     l->verdict = verdict;
@@ -536,7 +536,7 @@ static enum session_state logged_in(struct session *s)
     s->active = s->client.worker->now;
     session_log_login(s, true, NULL);
     trace_carried(&s->client, 0, 0);
-    session_count_login(s, VERDICT_OK);
+    client_count_login(&s->client, VERDICT_OK, s->login->asked_ns);
     stats_bytes(s->client.service->stats, s->up.bytes, s->down.bytes);
     login_free(s);
     return SESSION_CARRY;

@@ -5,7 +5,6 @@
 #include "map_log.h"
 #include "recent.h"
 #include "session_parts.h"
-#include "stats.h"
 #include "trace.h"
 #include "trace_line.h"
 
@@ -54,18 +53,6 @@ void session_log_close(struct session *s, const char *detail)
         return;
     log_str(&l, "node", s->client.node ? node_name(s->client.node) : NULL);
     client_log_end(&l, &s->client, s->up.bytes, s->down.bytes, detail);
-}
-
-void session_count_login(const struct session *s, enum verdict verdict)
-{
-    static const enum stats_login results[] = {[VERDICT_OK] = STATS_LOGIN_OK,
-                                               [VERDICT_NODE_REFUSED] = STATS_LOGIN_FAILED,
-                                               [VERDICT_AUTH_FAILED] = STATS_LOGIN_FAILED,
-                                               [VERDICT_TEMPORARY] = STATS_LOGIN_TEMPORARY,
-                                               [VERDICT_NODE_DOWN] = STATS_LOGIN_NODE_DOWN,
-                                               [VERDICT_BUSY] = STATS_LOGIN_BUSY};
-    uint64_t took = verdict == VERDICT_OK ? uv_hrtime() - s->login->asked_ns : 0;
-    stats_login(s->client.service->stats, results[verdict], took);
 }
 
 /* Tells who moves much: from time to time, and at the end. */

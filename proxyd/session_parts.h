@@ -60,7 +60,6 @@ void session_log_route(struct session *s);
 
 /* Tells how the login ended; REASON is NULL for a good one. */
 void session_log_login(struct session *s, bool ok, const char *reason);
-void session_count_login(const struct session *s, enum verdict verdict);
 
 /* Tells that S ends, for the client's `reason`; DETAIL or NULL. */
 void session_log_close(struct session *s, const char *detail);

@@ -11,7 +11,6 @@
 #include "recent.h"
 #include "revoke.h"
 #include "route.h"
-#include "stats.h"
 #include "web/cookie.h"
 #include "web/form.h"
 #include "web/inside.h"
@@ -98,17 +97,6 @@ static void log_login(const struct signin *s, bool ok, const char *reason)
     log_end(&l);
 }
 
-static void count_login(const struct signin *s, enum verdict verdict)
-{
-    static const enum stats_login results[] = {[VERDICT_OK] = STATS_LOGIN_OK,
-                                               [VERDICT_NODE_REFUSED] = STATS_LOGIN_FAILED,
-                                               [VERDICT_AUTH_FAILED] = STATS_LOGIN_FAILED,
-                                               [VERDICT_TEMPORARY] = STATS_LOGIN_TEMPORARY,
-                                               [VERDICT_NODE_DOWN] = STATS_LOGIN_NODE_DOWN,
-                                               [VERDICT_BUSY] = STATS_LOGIN_BUSY};
-    stats_login(s->request->client->service->stats, results[verdict], uv_hrtime() - s->asked_ns);
-}
-
 /* ---- the end ---- */
 
 static void signin_free(struct signin *s)
@@ -146,7 +134,7 @@ static void refuse(struct signin *s, enum verdict verdict, unsigned status, cons
 {
     struct worker *w = s->request->client->worker;
     log_login(s, false, reason);
-    count_login(s, verdict);
+    client_count_login(s->request->client, verdict, s->asked_ns);
     hold_forget(&s->hold);
     call_end(&s->page);
     call_end(&s->post);
@@ -290,7 +278,7 @@ static void let_in(struct signin *s)
         refuse_for(s, VERDICT_TEMPORARY, "the node's answer is too large");
     } else {
         log_login(s, true, NULL);
-        count_login(s, VERDICT_OK);
+        client_count_login(s->request->client, VERDICT_OK, s->asked_ns);
         r->login = NULL;
         web_answer(r, 303, buf_str(&fields), (struct str){"", 0});
         signin_free(s);
